@@ -1,0 +1,39 @@
+// Time comes in as a parameter, so that tests can hold it.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace gantry {
+
+using Millis = std::chrono::milliseconds;
+using WallTime = std::chrono::sys_time<Millis>;  // UTC
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual Millis steady() const = 0;  // never goes back; for durations
+  virtual WallTime wall() const = 0;  // may jump; for records that people read
+};
+
+class RealClock final : public Clock {
+ public:
+  Millis steady() const override;
+  WallTime wall() const override;
+};
+
+// A clock that moves only when told to. Not thread-safe.
+class FakeClock final : public Clock {
+ public:
+  Millis steady() const override { return now_; }
+  WallTime wall() const override { return WallTime(now_); }
+  void advance(Millis by) { now_ += by; }
+
+ private:
+  Millis now_{0};
+};
+
+// "2026-01-31T09:15:04.123Z"
+std::string format_time(WallTime time);
+
+}  // namespace gantry

@@ -1,0 +1,252 @@
+// The real operating system (Linux).
+#include "base/os.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "base/process.h"
+
+namespace gantry {
+
+namespace {
+
+class OpenFile {
+ public:
+  OpenFile(const std::string& path, int flags, mode_t mode = 0)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  ~OpenFile() { close(); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  int fd() const { return fd_; }
+  bool close() {
+    const bool ok = fd_ < 0 || ::close(fd_) == 0;
+    fd_ = -1;
+    return ok;
+  }
+
+ private:
+  int fd_;
+};
+
+class RealMapping final : public MappedFile {
+ public:
+  RealMapping(const std::byte* data, size_t size) : data_(data), size_(size) {}
+  ~RealMapping() override {
+    if (size_ > 0) ::munmap(const_cast<std::byte*>(data_), size_);
+  }
+  std::span<const std::byte> bytes() const override { return {data_, size_}; }
+
+ private:
+  const std::byte* data_;
+  size_t size_;
+};
+
+bool write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+class RealLock final : public FileLock {
+ public:
+  explicit RealLock(int fd) : fd_(fd) {}
+  ~RealLock() override { ::close(fd_); }
+
+ private:
+  int fd_;
+};
+
+class RealOs final : public Os {
+ public:
+  // A peer that closed its end is an error value of write(2), never a signal.
+  RealOs() { ::signal(SIGPIPE, SIG_IGN); }
+
+  Result<std::string> read_file(const std::string& path, Bytes max) override {
+    OpenFile file(path, O_RDONLY);
+    if (file.fd() < 0) return fail(os_error("cannot open " + path, errno));
+    std::string out;
+    std::array<char, 65536> chunk{};
+    for (;;) {
+      const ssize_t n = ::read(file.fd(), chunk.data(), chunk.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail(os_error("cannot read " + path, errno));
+      if (n == 0) return out;
+      out.append(chunk.data(), static_cast<size_t>(n));
+      if (out.size() > max.n) {
+        return fail(Code::kTooLarge, fmt::format("{} is larger than {}", path, format_bytes(max)));
+      }
+    }
+  }
+
+  Result<std::unique_ptr<MappedFile>> map_file(const std::string& path) override {
+    OpenFile file(path, O_RDONLY);
+    if (file.fd() < 0) return fail(os_error("cannot open " + path, errno));
+    struct stat st{};
+    if (::fstat(file.fd(), &st) != 0) return fail(os_error("cannot read " + path, errno));
+    if (!S_ISREG(st.st_mode)) return fail(Code::kUsage, path + " is not a regular file");
+    const auto size = static_cast<size_t>(st.st_size);
+    if (size == 0) return std::make_unique<RealMapping>(nullptr, 0);
+    void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd(), 0);
+    if (data == MAP_FAILED) return fail(os_error("cannot map " + path, errno));
+    return std::make_unique<RealMapping>(static_cast<const std::byte*>(data), size);
+  }
+
+  Result<FileInfo> stat(const std::string& path) override {
+    struct stat st{};
+    if (::stat(path.c_str(), &st) != 0) return fail(os_error("cannot find " + path, errno));
+    FileInfo info;
+    info.size = {static_cast<uint64_t>(st.st_size)};
+    info.mode = st.st_mode & 07777;
+    info.is_dir = S_ISDIR(st.st_mode);
+    info.mtime_ns = int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec;
+    info.inode = st.st_ino;
+    return info;
+  }
+
+  Result<std::vector<std::string>> list(const std::string& dir) override {
+    std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(dir.c_str()), ::closedir);
+    if (!open) return fail(os_error("cannot list " + dir, errno));
+    std::vector<std::string> names;
+    while (const dirent* entry = ::readdir(open.get())) {
+      const std::string name = entry->d_name;
+      if (name != "." && name != "..") names.push_back(name);
+    }
+    std::ranges::sort(names);
+    return names;
+  }
+
+  Result<void> write_file(const std::string& path, std::string_view bytes,
+                          uint32_t mode) override {
+    const std::string aside = fmt::format("{}/.{}.{}.tmp", dir_name(path), base_name(path),
+                                          ::getpid());
+    ::unlink(aside.c_str());
+    OpenFile file(aside, O_WRONLY | O_CREAT | O_EXCL, mode);
+    if (file.fd() < 0) return fail(os_error("cannot write " + path, errno));
+    if (!write_all(file.fd(), bytes) || ::fsync(file.fd()) != 0 || !file.close() ||
+        ::rename(aside.c_str(), path.c_str()) != 0) {
+      const int err = errno;
+      ::unlink(aside.c_str());
+      return fail(os_error("cannot write " + path, err));
+    }
+    OpenFile dir(dir_name(path), O_RDONLY | O_DIRECTORY);
+    if (dir.fd() < 0 || ::fsync(dir.fd()) != 0) {
+      return fail(os_error("cannot sync the folder of " + path, errno));
+    }
+    return {};
+  }
+
+  Result<void> make_dirs(const std::string& path, uint32_t mode) override {
+    if (path.empty() || path == "/" || path == ".") return {};
+    if (Result<FileInfo> there = stat(path); there) {
+      if (there->is_dir) return {};
+      return fail(Code::kUsage, path + " is there, but is not a folder", "choose another path");
+    }
+    if (Result<void> parent = make_dirs(dir_name(path), mode); !parent) return parent;
+    if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
+      return fail(os_error("cannot make the folder " + path, errno));
+    }
+    return {};
+  }
+
+  Result<void> remove(const std::string& path) override {
+    std::error_code ec;
+    std::filesystem::remove_all(path, ec);
+    if (ec) return fail(os_error("cannot remove " + path, ec.value()));
+    return {};
+  }
+
+  Result<Bytes> free_space(const std::string& path) override {
+    struct statvfs st{};
+    if (::statvfs(path.c_str(), &st) != 0) return fail(os_error("cannot look at " + path, errno));
+    return Bytes{uint64_t{st.f_bavail} * st.f_frsize};
+  }
+
+  Result<std::unique_ptr<Process>> spawn(const ProcessSpec& spec) override {
+    return spawner_.spawn(spec);
+  }
+
+  Result<Bytes> pss(int pid) override {
+    Result<std::string> text = read_file(fmt::format("/proc/{}/smaps_rollup", pid), MiB(1));
+    if (!text) return fail(text.error());
+    const size_t at = text->find("\nPss:");
+    uint64_t kib = 0;
+    if (at != std::string::npos) {
+      const size_t digits = text->find_first_of("0123456789", at);
+      if (digits != std::string::npos) {
+        std::from_chars(text->data() + digits, text->data() + text->size(), kib);
+      }
+    }
+    if (kib == 0) return fail(Code::kNotFound, fmt::format("process {} is gone", pid));
+    return KiB(kib);
+  }
+
+  Result<uint64_t> start_time(int pid) override {
+    Result<std::string> text = read_file(fmt::format("/proc/{}/stat", pid), MiB(1));
+    if (!text) return fail(text.error());
+    // The command name may hold anything, so count fields from the last ')': start time is the
+    // 22nd field, the 20th after it (proc(5)).
+    size_t at = text->rfind(')');
+    for (int field = 0; field < 20 && at != std::string::npos; ++field) {
+      at = text->find(' ', at + 1);
+    }
+    uint64_t ticks = 0;
+    if (at == std::string::npos ||
+        std::from_chars(text->data() + at + 1, text->data() + text->size(), ticks).ec !=
+            std::errc()) {
+      return fail(Code::kIo, fmt::format("cannot read the start time of process {}", pid));
+    }
+    return ticks;
+  }
+
+  void kill(int pid, int signal) override { ::kill(pid, signal); }
+  void sleep(Millis duration) override { std::this_thread::sleep_for(duration); }
+
+  std::optional<std::string> env(const std::string& name) override {
+    const char* value = ::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  }
+
+  std::string self_exe() override {
+    std::error_code ec;
+    return std::filesystem::read_symlink("/proc/self/exe", ec).string();
+  }
+
+ private:
+  Spawner spawner_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<FileLock>> lock_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return fail(os_error("cannot open the lock " + path, errno));
+  auto lock = std::make_unique<RealLock>(fd);
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    return fail(Code::kBusy, path + " is held by another process");
+  }
+  return lock;
+}
+
+std::unique_ptr<Os> make_real_os() { return std::make_unique<RealOs>(); }
+
+}  // namespace gantry

@@ -1,0 +1,137 @@
+// Processes: started clean, talked to by lines, gone for certain.
+#include "base/process.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+
+namespace gantry {
+namespace {
+
+bool gone(int pid) { return ::kill(pid, 0) != 0; }
+
+TEST(Process, ReportsExitAndSignal) {
+  const std::unique_ptr<Os> os = make_real_os();
+  auto three = os->spawn({.argv = {"sh", "-c", "exit 3"}});
+  ASSERT_TRUE(three);
+  EXPECT_EQ((*three)->wait(Millis(5000))->status, 3);
+  auto killed = os->spawn({.argv = {"sh", "-c", "kill -9 $$"}});
+  ASSERT_TRUE(killed);
+  const std::optional<Exit> exit = (*killed)->wait(Millis(5000));
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->signal, 9);
+  EXPECT_NE(exit->text().find("signal 9"), std::string::npos);
+}
+
+TEST(Process, MissingProgramIsNamed) {
+  const std::unique_ptr<Os> os = make_real_os();
+  const auto got = os->spawn({.argv = {"no-such-program-here"}});
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, Code::kNotFound);
+  EXPECT_NE(got.error().message.find("no-such-program-here"), std::string::npos);
+  EXPECT_EQ(os->spawn({.argv = {"/etc/passwd"}}).error().code, Code::kPermission);
+}
+
+TEST(Process, SpeaksByLines) {
+  const std::unique_ptr<Os> os = make_real_os();
+  auto cat = os->spawn({.argv = {"cat"}, .pipe_io = true});
+  ASSERT_TRUE(cat);
+  ASSERT_TRUE((*cat)->write_line("hello"));
+  ASSERT_TRUE((*cat)->write_line("world"));
+  EXPECT_EQ(*(*cat)->read_line(Millis(5000), KiB(1)), "hello");
+  EXPECT_EQ(*(*cat)->read_line(Millis(5000), KiB(1)), "world");
+  EXPECT_EQ((*cat)->read_line(Millis(10), KiB(1)).error().code, Code::kTimeout);
+  (*cat)->signal_group(SIGKILL);
+  EXPECT_EQ((*cat)->read_line(Millis(5000), KiB(1)).error().code, Code::kWorkerFailed);
+}
+
+TEST(Process, ALineOverItsLimitIsRefused) {
+  const std::unique_ptr<Os> os = make_real_os();
+  auto noisy = os->spawn({.argv = {"sh", "-c", "yes | tr -d '\\n'"}, .pipe_io = true});
+  ASSERT_TRUE(noisy);
+  EXPECT_EQ((*noisy)->read_line(Millis(5000), KiB(64)).error().code, Code::kTooLarge);
+}
+
+TEST(Process, DestroyingKillsTheWholeGroup) {
+  const std::unique_ptr<Os> os = make_real_os();
+  auto parent = os->spawn({.argv = {"sh", "-c", "sleep 100 & echo $!; wait"}, .pipe_io = true});
+  ASSERT_TRUE(parent);
+  const int child = std::stoi(*(*parent)->read_line(Millis(5000), KiB(1)));
+  const int pid = (*parent)->pid();
+  parent->reset();
+  EXPECT_TRUE(gone(pid));
+  for (int i = 0; i < 500 && !gone(child); ++i) os->sleep(Millis(10));
+  EXPECT_TRUE(gone(child));
+}
+
+TEST(Process, DiesWithItsParent) {
+  std::array<int, 2> fds{};
+  ASSERT_EQ(::pipe(fds.data()), 0);
+  const pid_t middle = ::fork();
+  if (middle == 0) {
+    const std::unique_ptr<Os> os = make_real_os();
+    auto child = os->spawn({.argv = {"sleep", "100"}});
+    const int pid = child ? (*child)->pid() : 0;
+    if (::write(fds[1], &pid, sizeof pid) < 0) ::_exit(1);
+    ::pause();
+  }
+  int pid = 0;
+  ASSERT_EQ(::read(fds[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+  ASSERT_GT(pid, 0);
+  ::kill(middle, SIGKILL);
+  ::waitpid(middle, nullptr, 0);
+  const std::unique_ptr<Os> os = make_real_os();
+  // Reparented to init, which may be slow to reap: a zombie has no memory, which is what counts.
+  bool dead = false;
+  for (int i = 0; i < 500 && !dead; ++i) {
+    dead = gone(pid) || !os->pss(pid);
+    if (!dead) os->sleep(Millis(10));
+  }
+  EXPECT_TRUE(dead);
+}
+
+TEST(Process, SecretsStayHere) {
+  EXPECT_TRUE(is_secret_variable("GANTRY_API_KEY"));
+  EXPECT_TRUE(is_secret_variable("hf_token"));
+  EXPECT_FALSE(is_secret_variable("PATH"));
+  ::setenv("GANTRY_API_KEY", "sesame", 1);
+  ::setenv("GANTRY_PLAIN", "open", 1);
+  const std::unique_ptr<Os> os = make_real_os();
+  auto shell = os->spawn({.argv = {"sh", "-c", "echo \"[$GANTRY_API_KEY][$GANTRY_PLAIN][$ADDED]\""},
+                          .env = {{"ADDED", "yes"}},
+                          .pipe_io = true});
+  ASSERT_TRUE(shell);
+  EXPECT_EQ(*(*shell)->read_line(Millis(5000), KiB(1)), "[][open][yes]");
+}
+
+TEST(Process, OutputIsAppended) {
+  const std::string log = std::filesystem::temp_directory_path() / "gantry_process_test.log";
+  std::filesystem::remove(log);
+  const std::unique_ptr<Os> os = make_real_os();
+  for (const char* word : {"one", "two"}) {
+    auto echo = os->spawn({.argv = {"sh", "-c", std::string("echo ") + word + " >&2"},
+                           .output_file = log});
+    ASSERT_TRUE(echo);
+    ASSERT_TRUE((*echo)->wait(Millis(5000)));
+  }
+  EXPECT_EQ(*os->read_file(log, KiB(1)), "one\ntwo\n");
+  std::filesystem::remove(log);
+}
+
+TEST(Process, RunsBelowNormalPriority) {
+  const std::unique_ptr<Os> os = make_real_os();
+  auto shell = os->spawn({.argv = {"sh", "-c", "nice; chrt -p $$ 2>/dev/null | head -1; echo end"},
+                          .pipe_io = true,
+                          .niceness = 5,
+                          .batch = true});
+  ASSERT_TRUE(shell);
+  EXPECT_GE(std::stoi(*(*shell)->read_line(Millis(5000), KiB(1))), 5);
+}
+
+}  // namespace
+}  // namespace gantry

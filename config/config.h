@@ -1,0 +1,73 @@
+// Config: what the user declared, once. YAML with llama-swap's `models:` and `groups:` accepted as
+// they stand; the only room that sees yaml-cpp.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/os.h"
+#include "model/card.h"
+
+namespace gantry {
+
+struct ModelConfig {
+  std::string name;
+  std::string kind;    // "language", "vision", "speech", "embedding"; empty: told from the file
+  std::string file;    // model file (resolved against the config file's folder); or cmd
+  std::string mmproj;
+  std::string cmd;     // llama-swap: command with ${PORT} and ${macros}, macros already replaced
+  std::string proxy;           // llama-swap: where cmd answers; default http://127.0.0.1:${PORT}
+  std::string check_endpoint = "/health";
+  std::vector<std::string> aliases;
+  std::vector<std::pair<std::string, std::string>> env;
+  std::optional<uint32_t> ttl_s;     // idle seconds before unloading; 0: never
+  std::optional<uint32_t> context;
+  std::optional<uint32_t> parallel;
+  std::optional<CacheType> cache_k, cache_v;
+  std::optional<Bytes> memory;       // declared need of an external command
+};
+
+struct GroupConfig {
+  std::string name;
+  bool swap = true, exclusive = true, persistent = false;
+  std::vector<std::string> members;
+};
+
+struct Config {
+  std::string listen = "127.0.0.1:8484";
+  std::string state_dir;   // default: XDG_STATE_HOME/gantry, or /var/lib/gantry for the service
+  std::string models_dir;  // shipped micro models: catalogue.json lies there
+  std::optional<Budget> ram_budget, vram_budget;
+  std::string api_key;     // from GANTRY_API_KEY or api_key_file (mode 0600); never from YAML
+  std::vector<std::string> allowed_hosts;    // besides the listening address and localhost
+  std::vector<std::string> allowed_origins;  // besides our own
+  uint32_t idle_unload_s = 300;
+  uint32_t linger_s = 30;  // a shared daemon leaves that long after the last client and job
+  std::vector<ModelConfig> models;
+  std::vector<GroupConfig> groups;
+};
+
+// One file. Errors are kCorrupt with "FILE:LINE:COLUMN: cause".
+[[nodiscard]] Result<Config> parse_config(const std::string& text, const std::string& path);
+
+// A key of the file that we do not know, or know and do not use yet.
+struct ConfigWarning {
+  std::string where;  // "FILE:LINE:COLUMN"
+  std::string text;
+};
+[[nodiscard]] Result<std::vector<ConfigWarning>> check_config(const std::string& text,
+                                                              const std::string& path);
+
+// Defaults < /usr/share/gantry < /etc/gantry < user's (or `file` alone when given) < GANTRY_*
+// environment < `flags` (keys as in the file, "ram_budget" -> "2GiB"). The shipped catalogue's
+// models come first, so that a user's model of the same name wins.
+[[nodiscard]] Result<Config> load_config(Os& os, const std::string& file,
+                                         const std::map<std::string, std::string>& flags);
+
+// The published JSON schema of the file.
+std::string config_schema();
+
+}  // namespace gantry

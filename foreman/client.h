@@ -1,0 +1,141 @@
+// The foreman's door: what pipelines and the server see of it. Thread-safe; calls block.
+//
+// Interactive work opens a Session (a lease on a loaded model); durable work is a Job, which an
+// executor carries out by opening Sessions. Both wait in one line for the same bytes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "worker/worker.h"
+
+namespace gantry {
+
+enum class JobState { kQueued, kRunning, kDone, kFailed, kCancelled };
+std::string_view job_state_name(JobState state);
+
+struct JobSpec {
+  std::string kind;                // "transcribe", "minutes", "generate", ...
+  std::string params;              // JSON object, checked by the kind's executor at submit
+  std::vector<std::string> files;  // absolute paths, checked to be readable at submit
+  int priority = 0;                // higher first
+  std::string idempotency_key;     // same key: the same job is returned
+};
+
+struct Job {
+  std::string id;
+  JobSpec spec;
+  JobState state = JobState::kQueued;
+  uint32_t attempts = 0;
+  std::string device;
+  std::string result_file;    // when done
+  std::string result_sha256;
+  std::optional<Error> error;  // when failed
+  WallTime submitted{}, started{}, finished{};
+  double progress = 0;  // 0..1, not durable
+  std::string step;     // what it is doing now, not durable
+};
+
+// What a step cost, predicted and seen: shown live, kept for the plan's correction.
+struct StepReport {
+  std::string name;    // "transcribe recording.wav"
+  std::string model;
+  std::string device;
+  Bytes predicted;     // the ledger's figure while it was loaded
+  Bytes measured;      // peak PSS of its worker
+  double load_s = 0;
+  double run_s = 0;
+};
+
+// A lease on one loaded model. Releases it when destroyed.
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual const std::string& model() const = 0;
+  virtual const std::string& device() const = 0;
+  virtual Worker& worker() = 0;
+  virtual Bytes predicted() const = 0;
+  virtual Bytes measured() const = 0;  // peak PSS so far
+  virtual double load_s() const = 0;   // 0 when it was loaded already
+};
+
+// What an executor is given. Checkpoints make a restart cheap: a step whose result is there is
+// not done again.
+class JobContext {
+ public:
+  virtual ~JobContext() = default;
+  virtual const Job& job() const = 0;
+  virtual const http::Cancel& cancelled() const = 0;
+  virtual std::string dir() const = 0;  // the job's own folder, for intermediate files
+  virtual std::optional<std::string> checkpoint(const std::string& step) = 0;
+  [[nodiscard]] virtual Result<void> save_checkpoint(const std::string& step,
+                                                     std::string_view bytes) = 0;
+  virtual void progress(double fraction, std::string_view step) = 0;
+  virtual void event(const nlohmann::json& event) = 0;  // to `watch`ers; not durable
+};
+
+// Turns a job into its result's bytes. One instance per kind, called from several threads.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  [[nodiscard]] virtual Result<void> check(const JobSpec& spec) const = 0;
+  [[nodiscard]] virtual Result<std::string> run(JobContext& context) = 0;
+};
+
+// A model the foreman knows, with its plan.
+struct ModelStatus {
+  std::string name;
+  std::string kind;   // "language", "vision", "speech", "embedding", "command"
+  std::string state;  // "unloaded", "loading", "ready", "stopping"
+  int pid = 0;
+  Bytes predicted;
+  Bytes measured;  // now; 0 when not loaded
+  uint32_t sessions = 0;
+  Placement placement;
+};
+
+struct LedgerStatus {
+  std::string device;
+  Bytes budget;
+  Bytes booked;
+  Bytes measured_peak;  // summed PSS of all workers, highest seen since the start
+};
+
+class ForemanClient {
+ public:
+  virtual ~ForemanClient() = default;
+
+  // Waits in line, loads, and returns a lease. `model` is a known name or alias; with `trusted` also
+  // a file path. kNotFound, kDoesNotFit with the fix as remedy, kCancelled, kWorkerFailed.
+  [[nodiscard]] virtual Result<std::unique_ptr<Session>> open(const std::string& model,
+                                                              const http::Cancel& cancel,
+                                                              bool trusted) = 0;
+  // The media decoder under a lease of its own.
+  [[nodiscard]] virtual Result<StepReport> decode(const std::string& file, const std::string& wav,
+                                                  const http::Cancel& cancel) = 0;
+
+  [[nodiscard]] virtual Result<std::string> submit(const JobSpec& spec) = 0;  // synced
+  [[nodiscard]] virtual Result<Job> job(const std::string& id) = 0;
+  [[nodiscard]] virtual Result<std::vector<Job>> jobs(uint32_t limit) = 0;  // newest first
+  [[nodiscard]] virtual Result<void> cancel(const std::string& id) = 0;
+  [[nodiscard]] virtual Result<std::string> result(const std::string& id) = 0;  // the bytes
+  // Events of a job (JSON lines) as they come, past ones of this run of the daemon first; returns
+  // when the job has ended, `gone` is set or on_event returns false.
+  [[nodiscard]] virtual Result<void> watch(
+      const std::string& id, const http::Cancel& gone,
+      const std::function<bool(const std::string& json_line)>& on_event) = 0;
+  [[nodiscard]] virtual Result<std::string> log(const std::string& model, Bytes max) = 0;
+
+  virtual std::vector<ModelStatus> models() = 0;  // never loads anything
+  virtual std::vector<LedgerStatus> ledger() = 0;
+  [[nodiscard]] virtual Result<void> load(const std::string& model, bool trusted) = 0;
+  [[nodiscard]] virtual Result<void> unload(const std::string& model) = 0;
+};
+
+}  // namespace gantry

@@ -1,0 +1,78 @@
+// ModelCard: the checked facts of one model file. Parsers here are pure functions over bytes that
+// nobody vouches for: every size is checked before it is used.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace gantry {
+
+enum class ModelFormat { kGguf, kWhisper };
+enum class CacheType { kF32, kF16, kBf16, kQ8_0, kQ5_1, kQ5_0, kQ4_1, kQ4_0 };
+
+std::string_view cache_type_name(CacheType type);  // llama.cpp's -ctk words: "f16", "q8_0"
+[[nodiscard]] Result<CacheType> parse_cache_type(std::string_view name);
+
+// Where tensors belong; bytes as they lie in the file (quantised, without padding).
+enum class Part { kEmbedding, kLayer, kOutput, kEncoder, kProjector, kOther };
+
+struct TensorGroup {
+  Part part = Part::kOther;
+  int layer = -1;  // index for kLayer, else -1
+  Bytes bytes;
+  Bytes expert_bytes;  // of those, in routed experts
+  uint32_t tensors = 0;
+};
+
+// Attention geometry of one layer; zero heads: the layer keeps no KV cache.
+struct LayerKv {
+  uint32_t k_width = 0;  // n_head_kv * head size of K, in elements per token
+  uint32_t v_width = 0;
+  uint32_t window = 0;   // sliding window in tokens, 0: the whole context
+};
+
+struct ModelCard {
+  ModelFormat format = ModelFormat::kGguf;
+  std::string architecture;   // "llama", "bert", "clip", "whisper"
+  std::string name;           // general.name, may be empty; printable characters only
+  std::string quantisation;   // the type most bytes are in: "Q4_K", "F16"
+  Bytes file_bytes;
+  Bytes weight_bytes;         // sum of groups
+  uint64_t parameters = 0;
+  uint32_t layers = 0;
+  uint32_t embd = 0;
+  uint32_t heads = 0;
+  uint32_t heads_kv = 0;
+  uint32_t ffn = 0;
+  uint32_t vocab = 0;
+  uint32_t context_trained = 0;
+  uint32_t experts = 0;
+  uint32_t experts_used = 0;
+  bool has_chat_template = false;
+  std::vector<TensorGroup> groups;  // embedding, layer 0.., output, encoder, ...; none empty
+  std::vector<LayerKv> kv;          // one a layer; empty: no KV cache (encoders, embeddings)
+  // whisper only
+  uint32_t audio_context = 0;
+  uint32_t audio_layers = 0;
+  uint32_t text_context = 0;
+
+  Bytes kv_bytes_per_token(CacheType k, CacheType v) const;  // all layers, window ignored
+  Bytes kv_bytes(uint32_t context, CacheType k, CacheType v) const;  // window respected
+};
+
+// From the whole file's bytes (mapped: only metadata pages are touched). Uses at most
+// 16 MiB + 4x the metadata of memory. kCorrupt, kTooLarge or kUnsupported with the offending
+// field, offset and value in the message.
+[[nodiscard]] Result<ModelCard> read_card(std::span<const std::byte> file);
+
+nlohmann::json card_json(const ModelCard& card);     // `gantry inspect --json`
+std::string card_text(const ModelCard& card);        // `gantry inspect`
+
+}  // namespace gantry
