@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -43,13 +44,13 @@ struct Cpu {
 struct Memory {
   Bytes total;
   Bytes available;
-  std::optional<Bytes> cgroup_limit;  // the lowest limit above this process, where there is one
-  Bytes usable() const;               // the smaller of available and what the cgroup leaves
+  std::optional<Bytes> cgroup_limit;  // of the control group that leaves least, where one limits
+  Bytes cgroup_used;                  // in it now, without page cache that gives way
+  Bytes usable() const;               // the smaller of available and what the group leaves
 };
 
 struct Disk {
   std::string path;  // the model folder
-  Bytes total;
   Bytes free;
   std::optional<double> read_bytes_per_s;  // direct reads, measured
   std::string verdict;
@@ -69,13 +70,18 @@ struct AuditOptions {
   std::string bench_file;  // where measured bandwidths are kept; empty: nowhere
 };
 
-// Never fails for a missing optional fact; fails when /proc itself cannot be read.
+// Never fails for a missing optional fact, nor for a probe that fails (a note in the CPU's
+// verdict); fails when /proc itself cannot be read. Device names are unique, the CPU is first.
 [[nodiscard]] Result<Machine> audit(Os& os, const AuditOptions& options);
 
-// Measures memory and direct disk-read bandwidth (about 2 s) and keeps them in bench_file.
+// Measures memory and direct disk-read bandwidth (2 to 3 s) and keeps them in bench_file, from
+// where audit() takes them as long as processor and memory are the same. Where the disk cannot
+// be measured, that figure stays absent.
 [[nodiscard]] Result<void> bench(Os& os, const AuditOptions& options, Machine* machine);
 
 nlohmann::json machine_json(const Machine& machine);  // `gantry devices --json`
+// What machine_json() wrote, or a description written by hand. kCorrupt names the field.
 [[nodiscard]] Result<Machine> parse_machine(std::string_view json);
+std::string_view device_kind_name(DeviceKind kind);  // "cpu", "gpu", "integrated_gpu", ...
 
 }  // namespace gantry

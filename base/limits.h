@@ -28,9 +28,18 @@ constexpr Millis kAudioMax{10LL * 3600 * 1000};
 constexpr uint32_t kJobAttemptsMax = 3;
 constexpr uint32_t kJobFilesMax = 4096;
 constexpr Bytes kJobSpecMax = MiB(1);
+constexpr uint64_t kJobsUnfinishedMax = 1'000'000;
+constexpr Bytes kCheckpointMax = MiB(64);
+constexpr Bytes kJobResultMax = MiB(64);
+constexpr uint32_t kJobEventsMax = 256;  // kept a job for those who watch; older ones are dropped
+constexpr Bytes kJobEventMax = KiB(64);
 constexpr uint32_t kModelsMax = 1024;
+// A model that failed to load so often in a row within the window is not tried until it is over.
+constexpr uint32_t kLoadFailuresMax = 3;
+constexpr Millis kLoadFailureWindow{60'000};
 
 // Workers.
+constexpr Millis kCardProbeMax{30'000};
 constexpr Millis kWorkerReadyMax{180'000};
 constexpr Millis kWorkerStopMax{5'000};
 constexpr Bytes kWorkerLogMax = MiB(4);  // per log file, two are kept

@@ -35,6 +35,7 @@ class MappedFile {
 struct ProcessSpec {
   std::vector<std::string> argv;  // argv[0] is looked up in PATH unless it has a slash
   std::vector<std::pair<std::string, std::string>> env;  // added to the parent's
+  bool bare_env = false;  // of the parent's only PATH, HOME, locale and what drivers need
   std::string cwd;                                       // empty: the parent's
   std::string output_file;     // stdout and stderr are appended there; empty: /dev/null
   bool pipe_io = false;        // stdin and stdout are pipes of ours (stderr as above)
@@ -52,7 +53,8 @@ struct Exit {
 };
 
 // A running child in a process group of its own. Destroying it kills the group and reaps it
-// (unless detached). One thread at a time, except kill_group and pid, which any thread may call.
+// (unless detached); so does the leader's own exit, once wait() has seen it. One thread at a time,
+// except signal_group and pid, which any thread may call.
 class Process {
  public:
   virtual ~Process() = default;

@@ -80,6 +80,14 @@ Result<std::string> find_program(const std::string& name) {
               fmt::format("install {} or put it on PATH", name));
 }
 
+// What a program needs to run at all, and what chooses devices for the engines' drivers.
+bool is_basic_variable(std::string_view name) {
+  constexpr std::string_view kBasic[] = {"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH"};
+  constexpr std::string_view kPrefixes[] = {"LC_", "CUDA_", "HIP_", "HSA_", "ROCR_", "VK_"};
+  return std::ranges::find(kBasic, name) != std::end(kBasic) ||
+         std::ranges::any_of(kPrefixes, [name](auto prefix) { return name.starts_with(prefix); });
+}
+
 void prepare_env(const ProcessSpec& spec, Prepared* out) {
   const auto overridden = [&spec](std::string_view name) {
     return std::ranges::any_of(spec.env, [name](const auto& pair) { return pair.first == name; });
@@ -88,6 +96,7 @@ void prepare_env(const ProcessSpec& spec, Prepared* out) {
     const std::string_view text(*entry);
     const std::string_view name = text.substr(0, text.find('='));
     if (overridden(name) || (!spec.detached && is_secret_variable(name))) continue;
+    if (spec.bare_env && !is_basic_variable(name)) continue;
     out->env_texts.emplace_back(text);
   }
   for (const auto& [name, value] : spec.env) out->env_texts.push_back(name + "=" + value);
@@ -141,25 +150,35 @@ class RealProcess final : public Process {
         from_child_(std::move(from_child)) {}
 
   ~RealProcess() override {
-    if (detached_) return;
+    if (detached_ || exit_) return;
     signal_group(SIGKILL);
-    if (!exit_) {
-      int status = 0;
-      while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-      }
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
   }
 
   int pid() const override { return pid_; }
 
-  void signal_group(int signal) override { ::kill(-pid_, signal); }
+  void signal_group(int signal) override {
+    const std::lock_guard lock(mutex_);
+    if (!exit_) ::kill(-pid_, signal);
+  }
 
   std::optional<Exit> wait(Millis timeout) override {
     if (exit_) return exit_;
     pollfd watch{pidfd_.get(), POLLIN, 0};
     ::poll(&watch, 1, static_cast<int>(std::min<int64_t>(timeout.count(), 1 << 30)));
+    siginfo_t ended{};
+    constexpr int kLook = WEXITED | WNOHANG | WNOWAIT;
+    const auto id = static_cast<id_t>(pid_);
+    if (::waitid(P_PID, id, &ended, kLook) != 0 || ended.si_pid != pid_) return std::nullopt;
+    const std::lock_guard lock(mutex_);
+    // What is left of the group ends with its leader, and while the leader is not reaped yet: after
+    // that its number may be somebody else's.
+    if (!detached_) ::kill(-pid_, SIGKILL);
     int status = 0;
-    if (::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
     exit_ = WIFSIGNALED(status) ? Exit{0, WTERMSIG(status)} : Exit{WEXITSTATUS(status), 0};
     return exit_;
   }
@@ -203,6 +222,7 @@ class RealProcess final : public Process {
   const pid_t pid_;
   const bool detached_;
   Fd pidfd_, to_child_, from_child_;
+  std::mutex mutex_;  // exit_ against signal_group
   std::optional<Exit> exit_;
   std::string buffer_;
 };

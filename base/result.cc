@@ -44,6 +44,13 @@ const Row& row(Code code) {
 }  // namespace
 
 std::string_view code_name(Code code) { return row(code).name; }
+Code code_from_name(std::string_view name) {
+  for (const Row& candidate : kRows) {
+    if (candidate.name == name) return candidate.code;
+  }
+  return Code::kInternal;
+}
+
 int exit_code(Code code) { return row(code).exit; }
 int http_status(Code code) { return row(code).http; }
 

@@ -44,8 +44,10 @@ inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(st
 
 // The lower-case word for logs, JSON and jobs: "not_found", "does_not_fit", ...
 std::string_view code_name(Code code);
+Code code_from_name(std::string_view name);  // kInternal for an unknown word
 
-// Exit status of a program: 1 failed, 2 wrong usage, 3 does not fit, 4 device or worker unavailable.
+// Exit status of a program: 1 failed, 2 wrong usage, 3 does not fit, 4 device or worker
+// unavailable.
 int exit_code(Code code);
 
 // Status of an HTTP answer.

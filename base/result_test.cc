@@ -12,9 +12,12 @@ namespace {
 TEST(Result, EveryCodeHasItsOwnName) {
   std::set<std::string_view> names;
   for (int i = 0; i <= static_cast<int>(Code::kInternal); ++i) {
-    names.insert(code_name(static_cast<Code>(i)));
+    const Code code = static_cast<Code>(i);
+    names.insert(code_name(code));
+    EXPECT_EQ(code_from_name(code_name(code)), code);
   }
   EXPECT_EQ(names.size(), static_cast<size_t>(Code::kInternal) + 1);
+  EXPECT_EQ(code_from_name("no such word"), Code::kInternal);
 }
 
 TEST(Result, ExitCodesAreTheDocumentedOnes) {

@@ -53,7 +53,7 @@ struct Config {
 // One file. Errors are kCorrupt with "FILE:LINE:COLUMN: cause".
 [[nodiscard]] Result<Config> parse_config(const std::string& text, const std::string& path);
 
-// A key of the file that we do not know, or know and do not use yet.
+// A key that we know and do not use (llama-swap's), or a doubtful value; unknown keys are errors.
 struct ConfigWarning {
   std::string where;  // "FILE:LINE:COLUMN"
   std::string text;
@@ -61,9 +61,12 @@ struct ConfigWarning {
 [[nodiscard]] Result<std::vector<ConfigWarning>> check_config(const std::string& text,
                                                               const std::string& path);
 
-// Defaults < /usr/share/gantry < /etc/gantry < user's (or `file` alone when given) < GANTRY_*
-// environment < `flags` (keys as in the file, "ram_budget" -> "2GiB"). The shipped catalogue's
-// models come first, so that a user's model of the same name wins.
+// Defaults < /usr/share/gantry/config.yaml < /etc/gantry/config.yaml < the user's
+// $XDG_CONFIG_HOME/gantry/config.yaml, or `file` in its place < GANTRY_* environment < `flags`
+// (keys as in the file, "ram_budget" -> "2GiB"). The shipped catalogue's models come first, and
+// give way to a user's model of the same name. A `file` that is missing is kNotFound; a bad value
+// in the environment or a flag is kUsage and names it; an API key file that others may read is
+// kPermission.
 [[nodiscard]] Result<Config> load_config(Os& os, const std::string& file,
                                          const std::map<std::string, std::string>& flags);
 

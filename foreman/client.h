@@ -65,11 +65,14 @@ class Session {
   virtual double load_s() const = 0;   // 0 when it was loaded already
 };
 
+class ForemanClient;
+
 // What an executor is given. Checkpoints make a restart cheap: a step whose result is there is
 // not done again.
 class JobContext {
  public:
   virtual ~JobContext() = default;
+  virtual ForemanClient& foreman() = 0;  // where its steps get their sessions
   virtual const Job& job() const = 0;
   virtual const http::Cancel& cancelled() const = 0;
   virtual std::string dir() const = 0;  // the job's own folder, for intermediate files

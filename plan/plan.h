@@ -22,13 +22,16 @@ struct Wish {
   EngineKind engine = EngineKind::kLlama;
   std::optional<ModelCard> card;    // absent for kMedia and kCommand
   std::optional<ModelCard> mmproj;  // the vision encoder beside it
-  uint32_t context = 0;             // tokens per sequence; 0: min(trained, 4096)
+  uint32_t context = 0;  // tokens per sequence, at most what was trained; 0: min(trained, 4096)
   uint32_t parallel = 1;            // sequences at once
   CacheType cache_k = CacheType::kF16;
   CacheType cache_v = CacheType::kF16;
   uint32_t ubatch = 512;
-  bool flash_attention = false;
-  std::optional<Bytes> declared;    // the user's own figure for an external command
+  bool flash_attention = false;     // implied by a quantised cache_v, as in llama.cpp
+  bool embeddings = false;          // inputs go through whole, in one physical batch
+  // The user's own figure for an external command; absent: it has host memory to itself. For
+  // kMedia: a measured figure in the place of the built-in one.
+  std::optional<Bytes> declared;
   // Overhead of one worker process of this engine as measured on this machine; absent: the
   // built-in figure.
   std::optional<Bytes> measured_overhead;
@@ -37,8 +40,11 @@ struct Wish {
 struct Demand {
   std::vector<Wish> wishes;
   std::optional<Budget> vram;  // per accelerator; absent: what is free
-  std::optional<Budget> ram;   // for all workers together; absent: what is usable
+  std::optional<Budget> ram;   // for all workers together; absent: kPlanRamFraction of usable
 };
+
+// Where nobody set a budget; the rest is the desktop's, the page cache's and ours.
+constexpr double kPlanRamFraction = 0.8;
 
 // Bytes of one model on one device, by kind.
 struct Need {
@@ -50,10 +56,19 @@ struct Need {
   Bytes total() const { return weights + kv + compute + overhead; }
 };
 
+// resident + streamed + cpu are all layers of the model (whisper: encoder and decoder).
 struct Layers {
-  uint32_t resident = 0;  // on an accelerator
+  uint32_t resident = 0;  // the last ones, with the output matrix, on an accelerator
   uint32_t streamed = 0;
   uint32_t cpu = 0;
+  // llama.cpp counts the output as one layer more.
+  uint32_t gpu_layers_flag() const { return resident == 0 ? 0 : resident + 1; }
+};
+
+// Predicted from measured bandwidths; absent where those are not known.
+struct Speed {
+  std::optional<double> prefill;  // tokens per second
+  std::optional<double> decode;   // of one sequence: bandwidth / bytes touched per token
 };
 
 struct Placement {
@@ -62,15 +77,17 @@ struct Placement {
   uint32_t context = 0;  // as planned
   Layers layers;
   std::vector<Need> needs;  // one a device used; "cpu" stands for host memory
+  Speed speed;
   bool fits_alone = false;
   std::string why;  // one line for a person
   Bytes on(std::string_view device) const;
 };
 
-// A change that would make the wish fit, smallest first.
+// A change that alone is enough to make every model fit, found by planning again; the one that
+// saves least comes first.
 struct Fix {
   std::string change;  // "-c 2048", "--ram-budget 310MiB", "-ctk q8_0 -ctv q8_0"
-  Bytes saves;
+  Bytes saves;         // of the need; of a raised budget: what was missing
 };
 
 struct DeviceShare {
@@ -84,14 +101,18 @@ struct DeviceShare {
 struct Plan {
   bool fits = false;      // every model fits at least alone
   bool together = false;  // all fit at once
+  std::vector<std::string> notes;  // on budgets, for a person
   std::vector<DeviceShare> devices;
   std::vector<Placement> models;
   std::vector<Fix> fixes;  // empty when it fits
 };
 
-// kUsage for zero budgets, unknown contexts or over kModelsMax wishes; a plan that does not fit
-// is a Plan with fits = false, not an error.
+// kUsage for zero budgets, no or over kModelsMax wishes, a name given twice, zero parallel or
+// ubatch, a missing card; kUnsupported for a cache type that the model cannot have. A plan that
+// does not fit is a Plan with fits = false, not an error. Budgets beyond the machine are cut to
+// what it has, and the plan says so.
 [[nodiscard]] Result<Plan> plan(const Machine& machine, const Demand& demand);
+// kInternal, naming the part of the plan that breaks its promise.
 [[nodiscard]] Result<void> verify(const Machine& machine, const Demand& demand, const Plan& plan);
 
 nlohmann::json plan_json(const Plan& plan);  // `gantry plan --json`

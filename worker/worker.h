@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "http/http.h"
 #include "plan/plan.h"
+#include "worker/segment.h"
 
 namespace gantry {
 
@@ -20,36 +21,35 @@ struct WorkerSpec {
   std::string file;    // model file
   std::string mmproj;  // vision encoder; empty: none
   bool embeddings = false;
+  std::string pooling;  // kLlama with embeddings: "mean", "cls", "last"; empty: the model's own
   std::string command;  // kCommand: a shell-like line with ${PORT}; run without a shell
+  std::string proxy;    // kCommand: where it answers; empty: http://127.0.0.1:${PORT}
+  std::string check_endpoint = "/health";  // kCommand: 200 there means ready; "none": no check
   std::vector<std::pair<std::string, std::string>> env;
-  Placement placement;  // flags derive from it
+  Placement placement;  // flags derive from it; context is tokens per sequence
   CacheType cache_k = CacheType::kF16;
   CacheType cache_v = CacheType::kF16;
   uint32_t parallel = 1;
   uint32_t ubatch = 512;
   bool flash_attention = false;
+  std::vector<std::string> devices;  // kLlama: the engine's names ("CUDA0"); empty: its choice
+  std::string language = "auto";     // kWhisper
 };
 
 struct WorkerContext {
   std::string run_dir;     // mode 0700, short: unix sockets live here
   std::string log_dir;     // one rotated log a model
-  std::string engine_dir;  // folder of llama-server
+  std::string engine_dir;  // folder of llama-server and ggml's backends
   std::string worker_exe;  // gantry-worker
-  const Cpu* cpu = nullptr;
-};
-
-// A piece of recognised speech; times from the start of the recording.
-struct Segment {
-  Millis start{0};
-  Millis end{0};
-  std::string text;
-  double confidence = 1.0;  // mean token probability, 0..1
+  const Cpu* cpu = nullptr;  // null: one thread, all processors
 };
 
 struct Progress {
   double fraction = 0;  // 0..1
 };
 
+// One caller at a time for ready() and transcribe(); alive(), stop() and pid() may be called from
+// another thread meanwhile, and a stop() makes those return with an Error.
 class Worker {
  public:
   virtual ~Worker() = default;
@@ -59,8 +59,9 @@ class Worker {
   [[nodiscard]] virtual Result<void> ready(const http::Cancel& cancel) = 0;
   // llama and command engines: where its HTTP is.
   virtual const http::Address& address() const = 0;
-  // whisper engine: a 16 kHz mono 16-bit wav; segments as they come. Cuts at silences to the
-  // model's window. One caller at a time.
+  // whisper engine: a 16 kHz mono 16-bit wav; segments as they come, text never empty. Cuts at
+  // silences to the model's window; a recording without speech gives none. After kCancelled it
+  // takes the next recording; after kWorkerFailed or kTimeout it is gone.
   [[nodiscard]] virtual Result<std::vector<Segment>> transcribe(
       const std::string& wav, const http::Cancel& cancel,
       const std::function<void(const Segment&, Progress)>& on_segment) = 0;
@@ -72,6 +73,10 @@ class Worker {
 
 [[nodiscard]] Result<std::unique_ptr<Worker>> start_worker(Os& os, const WorkerContext& context,
                                                            const WorkerSpec& spec);
+
+// Where the log of a model's workers is. Names are not paths: whatever is no letter, digit, dot or
+// dash is replaced, and a checksum keeps two such names apart.
+std::string worker_log_path(const std::string& log_dir, std::string_view model);
 
 // Turns any recording that ffmpeg reads into the wav that transcribe() wants, in one pass and
 // constant memory, in a process of its own (untrusted bytes). on_start tells its pid. kCorrupt: no

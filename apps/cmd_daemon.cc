@@ -1,0 +1,154 @@
+// serve, stop, ps, load, unload: the daemon itself and what it holds.
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/context.h"
+#include "apps/paths.h"
+#include "base/bytes.h"
+
+namespace gantry {
+
+namespace {
+
+struct ServeFlags final : Flags {
+  std::string listen;
+};
+
+struct ModelFlags final : Flags {
+  std::string model;
+};
+
+// Becomes gantryd: one process, its signals and its exit status are the daemon's own.
+Result<void> serve(const CliContext& context, const ServeFlags& flags) {
+  Result<LinkOptions> options = context.link_options();
+  if (!options) return fail(options.error());
+  const std::string program = sibling_program(context.os, "gantryd");
+  std::vector<std::string> argv = {program, "--state-dir", options->state_dir};
+  const auto add = [&argv](const char* flag, const std::string& value) {
+    if (value.empty()) return;
+    argv.emplace_back(flag);
+    argv.push_back(value);
+  };
+  add("--listen", flags.listen.empty() ? options->host : flags.listen);
+  add("--config", options->config);
+  add("--ram-budget", options->ram_budget);
+  add("--vram-budget", options->vram_budget);
+  std::vector<char*> pointers;
+  for (std::string& arg : argv) pointers.push_back(arg.data());
+  pointers.push_back(nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
+  ::execv(program.c_str(), pointers.data());
+  return fail(os_error("cannot start " + program, errno));
+}
+
+Result<void> stop(const CliContext& context) {
+  Result<DaemonLink> link = context.join_link();
+  if (!link) {
+    if (link.error().code != Code::kUnavailable) return fail(link.error());
+    return print("no daemon was running\n");
+  }
+  Result<nlohmann::json> told = link->call("POST", "/v1/stop", "{}");
+  if (!told) return fail(told.error());
+  Result<LinkOptions> options = context.link_options();
+  if (!options) return fail(options.error());
+  const RealClock clock;
+  const Millis deadline = clock.steady() + Millis(30'000);
+  while (clock.steady() < deadline) {
+    if (lock_file(join_path(options->state_dir, "daemon.lock"))) return print("stopped\n");
+    context.os.sleep(Millis(20));
+  }
+  return fail(Code::kTimeout, "the daemon is still finishing its work",
+              "wait, or end it with kill -9: queued jobs are kept");
+}
+
+std::string bytes_at(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  const bool there = found != object.end() && found->is_number_unsigned();
+  return there ? format_bytes(Bytes{found->get<uint64_t>()}) : "-";
+}
+
+std::string text_at(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return "-";
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+nlohmann::json list_at(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : nlohmann::json::array();
+}
+
+Result<void> ps(const CliContext& context) {
+  Result<DaemonLink> link = context.join_link();
+  if (!link) return fail(link.error());
+  Result<nlohmann::json> running = link->call("GET", "/running", "");
+  if (!running) return fail(running.error());
+  if (context.json) return print(running->dump(2) + "\n");
+  std::string out = fmt::format("{:<20} {:<10} {:<9} {:>8} {:>11} {:>11} {:>8}\n", "model", "kind",
+                                "state", "pid", "predicted", "measured", "sessions");
+  for (const nlohmann::json& model : list_at(*running, "running")) {
+    out += fmt::format("{:<20} {:<10} {:<9} {:>8} {:>11} {:>11} {:>8}\n", text_at(model, "model"),
+                       text_at(model, "kind"), text_at(model, "state"), text_at(model, "pid"),
+                       bytes_at(model, "predicted_bytes"), bytes_at(model, "measured_bytes"),
+                       text_at(model, "sessions"));
+  }
+  out += fmt::format("\n{:<20} {:>11} {:>11} {:>13}\n", "device", "budget", "booked", "peak");
+  for (const nlohmann::json& device : list_at(*running, "devices")) {
+    out += fmt::format("{:<20} {:>11} {:>11} {:>13}\n", text_at(device, "name"),
+                       bytes_at(device, "budget_bytes"), bytes_at(device, "booked_bytes"),
+                       bytes_at(device, "measured_peak_bytes"));
+  }
+  return print(out);
+}
+
+Result<void> change_model(const CliContext& context, const std::string& verb,
+                          const ModelFlags& flags) {
+  Result<DaemonLink> link = context.open_link();
+  if (!link) return fail(link.error());
+  const bool path = flags.model.find('/') != std::string::npos;
+  const nlohmann::json body = {{"model", path ? absolute_path(flags.model) : flags.model}};
+  Result<nlohmann::json> told = link->call("POST", "/models/" + verb, body.dump());
+  if (!told) return fail(told.error());
+  return {};
+}
+
+}  // namespace
+
+void add_daemon_commands(CLI::App& app, CliContext& context) {
+  ServeFlags& flags = context.keep<ServeFlags>();
+  CLI::App* command = app.add_subcommand("serve", "Run the daemon here, until it is stopped");
+  command->add_option("--listen", flags.listen, "HOST:PORT (default 127.0.0.1:8484)");
+  command->footer("Example:\n  gantry serve --ram-budget 4GiB");
+  command->callback([&context, &flags] {
+    context.work = [&context, &flags] { return context.finish(serve(context, flags)); };
+  });
+
+  command = app.add_subcommand("stop", "Stop the daemon; queued jobs are kept");
+  command->callback([&context] {
+    context.work = [&context] { return context.finish(stop(context)); };
+  });
+
+  command = app.add_subcommand("ps", "Models, their workers and the memory they hold");
+  command->add_flag("--json", context.json, "Machine-readable");
+  command->callback([&context] {
+    context.work = [&context] { return context.finish(ps(context)); };
+  });
+
+  for (const char* verb : {"load", "unload"}) {
+    ModelFlags& model = context.keep<ModelFlags>();
+    command = app.add_subcommand(verb, std::string(verb) + " a model");
+    command->add_option("model", model.model, "Name or file")->required();
+    command->callback([&context, &model, verb] {
+      context.work = [&context, &model, verb] {
+        return context.finish(change_model(context, verb, model));
+      };
+    });
+  }
+}
+
+}  // namespace gantry

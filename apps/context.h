@@ -1,0 +1,58 @@
+// What every subcommand of `gantry` gets: the machine, the common flags, and where output goes.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/daemon_link.h"
+#include "apps/interrupt.h"
+#include "base/os.h"
+
+namespace gantry {
+
+// Flags of one subcommand, alive as long as the parser that fills them.
+struct Flags {
+  virtual ~Flags() = default;
+};
+
+struct CliContext {
+  Os& os;
+  const Interrupt& interrupt;
+  // Common flags.
+  std::string state_dir, host, config, ram_budget, vram_budget;
+  bool json = false;
+  // The chosen subcommand's work, set while parsing and run afterwards. Returns the exit status.
+  std::function<int()> work;
+
+  template <class T>
+  T& keep() {
+    flags.push_back(std::make_unique<T>());
+    return static_cast<T&>(*flags.back());
+  }
+  std::vector<std::unique_ptr<Flags>> flags;
+
+  // Reports what went wrong, if anything, and gives the exit status: 128 + signal when the user
+  // interrupted.
+  int finish(const Result<void>& done) const;
+
+  [[nodiscard]] Result<LinkOptions> link_options() const;
+  [[nodiscard]] Result<DaemonLink> open_link() const;
+  [[nodiscard]] Result<DaemonLink> join_link() const;
+};
+
+// Prints `gantry: CAUSE (REMEDY)` to stderr and gives the exit status of its code.
+int report(const Error& error);
+
+// Writes to stdout; kIo when the reader went away.
+[[nodiscard]] Result<void> print(std::string_view text);
+
+void add_machine_commands(CLI::App& app, CliContext& context);  // devices inspect plan config
+void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe minutes
+void add_queue_commands(CLI::App& app, CliContext& context);    // submit jobs show watch ...
+void add_daemon_commands(CLI::App& app, CliContext& context);   // serve stop ps load unload
+void add_completion(CLI::App& app, CliContext& context);        // completion bash|zsh|fish
+
+}  // namespace gantry

@@ -1,0 +1,60 @@
+// gantry-worker: the process in which untrusted model bytes are opened, apart from llama-server.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "worker/card_reader.h"
+#include "worker/probe.h"
+#include "worker/speech_server.h"
+
+namespace {
+
+int print(int out, const gantry::Result<std::string>& text) {
+  if (!text) {
+    std::fprintf(stderr, "gantry: %s\n", gantry::describe(text.error()).c_str());
+    return gantry::exit_code(text.error().code);
+  }
+  return ::dprintf(out, "%s\n", text->c_str()) < 0 ? 1 : 0;
+}
+
+void add_speech(CLI::App& app, gantry::SpeechOptions* options, int* window_ms) {
+  CLI::App* speech = app.add_subcommand("speech", "Recognise speech: JSON lines on stdin/stdout");
+  speech->add_option("-m,--model", options->model, "whisper.cpp model file")->required();
+  speech->add_option("-t,--threads", options->threads, "compute threads")
+      ->check(CLI::Range(1, 512));
+  speech->add_option("-l,--language", options->language, "auto, en, de, ...");
+  speech->add_option("--window-ms", *window_ms, "longest piece; 0: the model's own")
+      ->check(CLI::Range(0, 30'000));
+  speech->add_flag("--gpu", options->gpu, "use an accelerator");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Gantry's worker: opens models, where a crash costs one job", "gantry-worker");
+  gantry::SpeechOptions speech;
+  int window_ms = 0;
+  std::string file, mmproj, engines = GANTRY_ENGINE_DIR;
+  app.add_option("--engines", engines, "folder of ggml's backends")->capture_default_str();
+  add_speech(app, &speech, &window_ms);
+  app.add_subcommand("probe", "Print ggml's devices as JSON");
+  CLI::App* card = app.add_subcommand("card", "Check a model file and print its facts as JSON");
+  card->add_option("FILE", file, "GGUF or whisper model")->required();
+  card->add_option("MMPROJ", mmproj, "vision encoder beside it");
+  app.require_subcommand(1);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  const int out = gantry::take_stdout();  // what a library prints is no answer
+  if (app.got_subcommand("speech")) {
+    speech.engine_dir = engines;
+    speech.window = gantry::Millis(window_ms);
+    return gantry::serve_speech(speech, STDIN_FILENO, out);
+  }
+  if (app.got_subcommand("probe")) return print(out, gantry::probe_devices(engines));
+  return print(out, gantry::read_cards(file, mmproj));
+}

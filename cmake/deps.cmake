@@ -1,0 +1,39 @@
+# Where the dependencies are. deps/fetch (run by ./run --setup and ./test) installs llama.cpp with
+# ggml and whisper.cpp outside the checkout and writes their folders to .cache/deps.cmake, which
+# sets GANTRY_LLAMA_PREFIX, GANTRY_WHISPER_PREFIX and GANTRY_TEST_PYTHON (empty until ./test has
+# run). All build folders share that file, and ninja configures anew when it changes. Nothing here
+# uses the network.
+#
+# Targets: ggml::ggml, ggml::ggml-base, llama, whisper; the rest by each vendor's own name.
+
+include(${PROJECT_SOURCE_DIR}/.cache/deps.cmake OPTIONAL RESULT_VARIABLE GANTRY_DEPS_FILE)
+if(NOT GANTRY_DEPS_FILE OR NOT EXISTS "${GANTRY_LLAMA_PREFIX}"
+   OR NOT EXISTS "${GANTRY_WHISPER_PREFIX}")
+  message(FATAL_ERROR "llama.cpp and whisper.cpp are not installed (run: ./run --setup)")
+endif()
+
+# CMake remembers where a package was found; after a dependency was rebuilt that is the old place.
+set(ggml_DIR ${GANTRY_LLAMA_PREFIX}/lib/cmake/ggml CACHE PATH "From .cache/deps.cmake" FORCE)
+set(llama_DIR ${GANTRY_LLAMA_PREFIX}/lib/cmake/llama CACHE PATH "From .cache/deps.cmake" FORCE)
+set(whisper_DIR ${GANTRY_WHISPER_PREFIX}/lib/cmake/whisper CACHE PATH "From .cache/deps.cmake"
+    FORCE)
+unset(llama_LIBRARY CACHE)
+unset(whisper_LIBRARY CACHE)
+find_package(ggml CONFIG REQUIRED)
+find_package(llama CONFIG REQUIRED)
+find_package(whisper CONFIG REQUIRED) # once only: its package file has no guard
+
+# Debian's, see deps/debian.txt.
+find_package(nlohmann_json REQUIRED)    # nlohmann_json::nlohmann_json
+find_package(tl-expected REQUIRED)      # tl::expected
+find_package(fmt REQUIRED)              # fmt::fmt
+find_package(spdlog REQUIRED)           # spdlog::spdlog
+find_package(CLI11 REQUIRED)            # CLI11::CLI11
+find_package(yaml-cpp REQUIRED)         # yaml-cpp
+find_package(SQLite3 REQUIRED)          # SQLite::SQLite3
+find_package(Boost REQUIRED)            # Boost::headers (Beast, Asio)
+
+if(GANTRY_TESTS)
+  add_test(NAME deps.fetch COMMAND ${PROJECT_SOURCE_DIR}/deps/fetch_test.py)
+  set_tests_properties(deps.fetch PROPERTIES TIMEOUT 120)
+endif()

@@ -1,0 +1,376 @@
+// The tables of keys, and what each key does.
+#include "config/keys.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/limits.h"
+
+namespace gantry {
+
+namespace {
+
+// Reads with one of the ConfigReader's typed getters into a field.
+template <class Value, class Field>
+Result<void> into(Result<Value> value, Field* field) {
+  if (!value) return fail(value.error());
+  *field = std::move(*value);
+  return {};
+}
+
+using FileKey = ConfigKey<FileKeyState>;
+using ModelKey = ConfigKey<ModelKeyState>;
+using GroupKey = ConfigKey<GroupConfig>;
+
+// Read in its turn, after the macros.
+Result<void> nothing(ConfigReader&, const YamlNode&, FileKeyState*) { return {}; }
+
+Result<void> read_listen(ConfigReader& reader, const YamlNode& node, FileKeyState* state) {
+  auto word = reader.text(node);
+  if (!word) return fail(word.error());
+  if (!is_listen_address(*word)) {
+    return fail(reader.error(node, in_quotes(*word) + " is no HOST:PORT",
+                             "for example 127.0.0.1:8484"));
+  }
+  state->config->listen = std::move(*word);
+  return {};
+}
+
+Result<void> refuse_key(ConfigReader& reader, const YamlNode& node, FileKeyState*) {
+  return fail(reader.error(node, "a secret in the config file",
+                           "put it in a file of mode 0600 and name that with api_key_file, or "
+                           "set GANTRY_API_KEY"));
+}
+
+constexpr FileKey kFileKeys[] = {
+    {"listen", Shape::kText, "HOST:PORT of the server", read_listen},
+    {"state_dir", Shape::kText, "folder of the queue, results and logs",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.file(n), &s->config->state_dir);
+     }},
+    {"models_dir", Shape::kText, "folder with a catalogue.json of models",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.file(n), &s->config->models_dir);
+     }},
+    {"ram_budget", Shape::kBudget, "host memory for all workers together: bytes or per cent",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.budget(n), &s->config->ram_budget);
+     }},
+    {"vram_budget", Shape::kBudget, "memory per accelerator: bytes or per cent",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.budget(n), &s->config->vram_budget);
+     }},
+    {"api_key_file", Shape::kText, "file of mode 0600 that holds the API key",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.file(n), &s->api_key_file);
+     }},
+    {"api_key", Shape::kText, "refused: secrets do not belong in this file", refuse_key},
+    {"allowed_hosts", Shape::kTexts, "further Host headers to answer to",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.texts(n), &s->config->allowed_hosts);
+     }},
+    {"allowed_origins", Shape::kTexts, "further web origins that may call",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.texts(n), &s->config->allowed_origins);
+     }},
+    {"idle_unload_s", Shape::kCount, "seconds without work before a model is unloaded; 0: never",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.count(n, 0, UINT32_MAX), &s->config->idle_unload_s);
+     }},
+    {"globalTTL", Shape::kCount, "llama-swap's name of idle_unload_s",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.count(n, 0, UINT32_MAX), &s->config->idle_unload_s);
+     }},
+    {"linger_s", Shape::kCount, "seconds that a shared daemon outlives its last client",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.count(n, 0, UINT32_MAX), &s->config->linger_s);
+     }},
+    {"macros", Shape::kMacros, "texts that ${name} stands for in commands", nothing},
+    {"models", Shape::kModels, "the models by name", nothing},
+    {"groups", Shape::kGroups, "which models may run together", nothing},
+    {"healthCheckTimeout", Shape::kAny, "llama-swap"},
+    {"unloadTimeout", Shape::kAny, "llama-swap"},
+    {"logLevel", Shape::kAny, "llama-swap"},
+    {"logTimeFormat", Shape::kAny, "llama-swap"},
+    {"logToStdout", Shape::kAny, "llama-swap"},
+    {"metricsMaxInMemory", Shape::kAny, "llama-swap"},
+    {"captureBuffer", Shape::kAny, "llama-swap"},
+    {"store", Shape::kAny, "llama-swap"},
+    {"ui", Shape::kAny, "llama-swap"},
+    {"performance", Shape::kAny, "llama-swap"},
+    {"startPort", Shape::kAny, "llama-swap; ports are chosen free"},
+    {"sendLoadingState", Shape::kAny, "llama-swap"},
+    {"includeAliasesInList", Shape::kAny, "llama-swap"},
+    {"profiles", Shape::kAny, "llama-swap"},
+    {"matrix", Shape::kAny, "llama-swap; the budget decides what runs together"},
+    {"hooks", Shape::kAny, "llama-swap"},
+    {"upstream", Shape::kAny, "llama-swap"},
+    {"peers", Shape::kAny, "llama-swap"},
+    {"apiKeys", Shape::kAny, "llama-swap; not read: use GANTRY_API_KEY or api_key_file"},
+};
+
+Result<void> read_kind(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  auto word = reader.text(node);
+  if (!word) return fail(word.error());
+  if (*word != "language" && *word != "vision" && *word != "speech" && *word != "embedding") {
+    return fail(reader.error(node, "unknown kind " + in_quotes(*word),
+                             "language, vision, speech or embedding"));
+  }
+  state->model->kind = std::move(*word);
+  return {};
+}
+
+Result<void> add_env(ConfigReader& reader, const YamlNode& at, const std::string& name,
+                     std::string value, ModelKeyState* state) {
+  if (name.empty() || name.find('=') != std::string::npos) {
+    return fail(reader.error(at, "want NAME=VALUE"));
+  }
+  state->model->env.emplace_back(name, std::move(value));
+  return {};
+}
+
+// llama-swap's list of NAME=VALUE, or a map.
+Result<void> read_env(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  if (node.kind == YamlNode::Kind::kMap) {
+    for (const YamlEntry& entry : node.entries) {
+      auto value = reader.expand(entry.value, state->macros);
+      if (!value) return fail(value.error());
+      auto added = add_env(reader, entry.key, entry.key.text, std::move(*value), state);
+      if (!added) return added;
+    }
+    return {};
+  }
+  if (auto list = reader.texts(node); !list) return fail(list.error());
+  for (const YamlNode& item : node.items) {
+    auto pair = reader.expand(item, state->macros);
+    if (!pair) return fail(pair.error());
+    const size_t cut = pair->find('=');
+    if (cut == std::string::npos) return fail(reader.error(item, "want NAME=VALUE"));
+    auto added = add_env(reader, item, pair->substr(0, cut), pair->substr(cut + 1), state);
+    if (!added) return added;
+  }
+  return {};
+}
+
+// llama-swap: -1 means the global figure.
+Result<void> read_ttl(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  if (node.kind == YamlNode::Kind::kScalar && node.text == "-1") return {};
+  return into(reader.count(node, 0, UINT32_MAX), &state->model->ttl_s);
+}
+
+template <std::string ModelConfig::*kField>
+Result<void> read_expanded(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  return into(reader.expand(node, state->macros), &(state->model->*kField));
+}
+
+template <std::string ModelConfig::*kField>
+Result<void> read_path(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  YamlNode replaced = node;
+  auto name = reader.expand(node, state->macros);
+  if (!name) return fail(name.error());
+  replaced.text = std::move(*name);
+  return into(reader.file(replaced), &(state->model->*kField));
+}
+
+template <std::optional<CacheType> ModelConfig::*kField>
+Result<void> read_cache(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  return into(reader.cache_type(node), &(state->model->*kField));
+}
+
+Result<void> nothing_more(ConfigReader&, const YamlNode&, ModelKeyState*) { return {}; }
+
+constexpr ModelKey kModelKeys[] = {
+    {"kind", Shape::kModelKind, "what it does; told from the file when absent", read_kind},
+    {"file", Shape::kText, "the model's file, relative to this file",
+     read_path<&ModelConfig::file>},
+    {"mmproj", Shape::kText, "the vision encoder beside it", read_path<&ModelConfig::mmproj>},
+    {"cmd", Shape::kText, "a command that serves the model over HTTP at ${PORT}",
+     read_expanded<&ModelConfig::cmd>},
+    {"proxy", Shape::kText, "where cmd answers; http://127.0.0.1:${PORT} when absent",
+     read_expanded<&ModelConfig::proxy>},
+    {"checkEndpoint", Shape::kText, "path that answers once cmd is ready",
+     read_expanded<&ModelConfig::check_endpoint>},
+    {"aliases", Shape::kTexts, "further names",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.texts(n), &s->model->aliases);
+     }},
+    {"env", Shape::kEnv, "environment of the worker: NAME=VALUE", read_env},
+    {"ttl", Shape::kCount, "seconds without work before it is unloaded; 0: never", read_ttl},
+    {"context", Shape::kCount, "tokens per sequence",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.count(n, 1, kConfigContextMax), &s->model->context);
+     }},
+    {"parallel", Shape::kCount, "sequences at once",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.count(n, 1, kConfigParallelMax), &s->model->parallel);
+     }},
+    {"cache_k", Shape::kCacheType, "type of the K cache", read_cache<&ModelConfig::cache_k>},
+    {"cache_v", Shape::kCacheType, "type of the V cache", read_cache<&ModelConfig::cache_v>},
+    {"memory", Shape::kBytes, "what an external command needs",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.bytes(n), &s->model->memory);
+     }},
+    {"macros", Shape::kMacros, "macros of this model alone", nothing_more},
+    {"cmdStop", Shape::kAny, "llama-swap"},
+    {"name", Shape::kAny, "llama-swap"},
+    {"description", Shape::kAny, "llama-swap"},
+    {"unlisted", Shape::kAny, "llama-swap"},
+    {"useModelName", Shape::kAny, "llama-swap"},
+    {"filters", Shape::kAny, "llama-swap"},
+    {"metadata", Shape::kAny, "llama-swap"},
+    {"concurrencyLimit", Shape::kAny, "llama-swap"},
+    {"sendLoadingState", Shape::kAny, "llama-swap"},
+    {"unloadTimeout", Shape::kAny, "llama-swap"},
+    {"timeouts", Shape::kAny, "llama-swap"},
+    {"capabilities", Shape::kAny, "llama-swap"},
+};
+
+constexpr GroupKey kGroupKeys[] = {
+    {"swap", Shape::kFlag, "only one member runs at a time",
+     [](ConfigReader& r, const YamlNode& n, GroupConfig* g) {
+       return into(r.flag(n), &g->swap);
+     }},
+    {"exclusive", Shape::kFlag, "running a member unloads the other groups",
+     [](ConfigReader& r, const YamlNode& n, GroupConfig* g) {
+       return into(r.flag(n), &g->exclusive);
+     }},
+    {"persistent", Shape::kFlag, "other groups do not unload its members",
+     [](ConfigReader& r, const YamlNode& n, GroupConfig* g) {
+       return into(r.flag(n), &g->persistent);
+     }},
+    {"members", Shape::kTexts, "names of models",
+     [](ConfigReader& r, const YamlNode& n, GroupConfig* g) {
+       return into(r.texts(n), &g->members);
+     }},
+};
+
+Result<void> check_name(ConfigReader& reader, const YamlNode& at, const std::string& name,
+                        const std::string& owner, FileKeyState* state) {
+  const bool printable =
+      std::ranges::all_of(name, [](unsigned char c) { return c > 0x20 && c != 0x7F; });
+  if (name.empty() || name.size() > 128 || !printable) {
+    return fail(reader.error(at, "a model's name has 1 to 128 characters without blanks"));
+  }
+  const auto [found, fresh] = state->names.emplace(name, owner);
+  if (!fresh) {
+    return fail(reader.error(
+        at, in_quotes(name) + " already names model " + in_quotes(found->second),
+        "names and aliases must be unique"));
+  }
+  return {};
+}
+
+Result<ModelConfig> read_model(ConfigReader& reader, const YamlEntry& entry, const Macros& macros) {
+  ModelConfig model;
+  model.name = entry.key.text;
+  ModelKeyState state{&model, macros};
+  state.macros["MODEL_ID"] = model.name;
+  if (const YamlNode* own = entry.value.find("macros")) {
+    if (auto done = reader.read_macros(*own, &state.macros); !done) return fail(done.error());
+  }
+  if (auto done = read_keys(reader, entry.value, model_keys(), &state); !done) {
+    return fail(done.error());
+  }
+  if (model.file.empty() == model.cmd.empty()) {
+    return fail(reader.error(entry.key,
+                             "model " + in_quotes(model.name) + " needs either file or cmd",
+                             model.file.empty() ? "add file: PATH" : "remove one of the two"));
+  }
+  if (!model.mmproj.empty() && model.file.empty()) {
+    return fail(reader.error(entry.key, "mmproj without file"));
+  }
+  return model;
+}
+
+}  // namespace
+
+std::span<const ConfigKey<FileKeyState>> file_keys() { return kFileKeys; }
+std::span<const ConfigKey<ModelKeyState>> model_keys() { return kModelKeys; }
+std::span<const ConfigKey<GroupConfig>> group_keys() { return kGroupKeys; }
+
+Result<void> read_models(ConfigReader& reader, const YamlNode& map, FileKeyState* state) {
+  if (auto sound = reader.want_map(map); !sound) return sound;
+  std::vector<ModelConfig>& models = state->config->models;
+  for (const YamlEntry& entry : map.entries) {
+    if (auto fine = check_name(reader, entry.key, entry.key.text, entry.key.text, state); !fine) {
+      return fine;
+    }
+  }
+  for (const YamlEntry& entry : map.entries) {
+    auto model = read_model(reader, entry, state->macros);
+    if (!model) return fail(model.error());
+    const YamlNode* aliases = entry.value.find("aliases");
+    for (size_t i = 0; i < model->aliases.size(); ++i) {
+      auto fine = check_name(reader, aliases->items[i], model->aliases[i], model->name, state);
+      if (!fine) return fine;
+    }
+    const auto old = std::ranges::find(models, model->name, &ModelConfig::name);
+    if (old != models.end()) {
+      *old = std::move(*model);
+    } else {
+      models.push_back(std::move(*model));
+    }
+  }
+  if (models.size() > kModelsMax) {
+    return fail(Code::kTooLarge, place(reader.path(), map) + ": more than " +
+                                     std::to_string(kModelsMax) + " models");
+  }
+  return {};
+}
+
+Result<void> read_groups(ConfigReader& reader, const YamlNode& map, FileKeyState* state) {
+  if (auto sound = reader.want_map(map); !sound) return sound;
+  std::map<std::string, std::string> owner;
+  for (const YamlEntry& entry : map.entries) {
+    GroupConfig group;
+    group.name = entry.key.text;
+    if (auto done = read_keys(reader, entry.value, group_keys(), &group); !done) return done;
+    const YamlNode* members = entry.value.find("members");
+    for (size_t i = 0; i < group.members.size(); ++i) {
+      const auto [found, fresh] = owner.emplace(group.members[i], group.name);
+      if (!fresh) {
+        return fail(reader.error(members->items[i], in_quotes(group.members[i]) +
+                                                        " is already in group " +
+                                                        in_quotes(found->second)));
+      }
+      if (!state->names.contains(group.members[i])) {
+        reader.warn(members->items[i], in_quotes(group.members[i]) + " is no model of this file");
+      }
+    }
+    auto& groups = state->config->groups;
+    std::erase_if(groups, [&](const GroupConfig& old) { return old.name == group.name; });
+    groups.push_back(std::move(group));
+  }
+  return {};
+}
+
+Result<void> read_file_keys(ConfigReader& reader, const std::string& text, FileKeyState* state) {
+  const auto tree = read_yaml(text, reader.path());
+  if (!tree) return fail(tree.error());
+  if (auto done = read_keys(reader, *tree, file_keys(), state); !done) return done;
+  if (const YamlNode* node = tree->find("macros")) {
+    if (auto done = reader.read_macros(*node, &state->macros); !done) return done;
+  }
+  if (const YamlNode* node = tree->find("models")) {
+    if (auto done = read_models(reader, *node, state); !done) return done;
+  }
+  if (const YamlNode* node = tree->find("groups")) return read_groups(reader, *node, state);
+  return {};
+}
+
+bool is_listen_address(std::string_view text) {
+  const size_t cut = text.rfind(':');
+  if (cut == std::string_view::npos || cut == 0) return false;
+  const std::string_view host = text.substr(0, cut);
+  const std::string_view port = text.substr(cut + 1);
+  uint16_t number = 0;
+  const auto [stop, failed] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (failed != std::errc() || stop != port.data() + port.size() || port.empty()) return false;
+  const bool bracketed = host.front() == '[' && host.back() == ']';
+  return std::ranges::all_of(host, [&](unsigned char c) {
+    if (bracketed && (c == ':' || c == '[' || c == ']')) return true;
+    return std::isalnum(c) != 0 || c == '.' || c == '-';
+  });
+}
+
+}  // namespace gantry

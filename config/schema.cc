@@ -1,0 +1,69 @@
+// The published JSON schema, made from the tables that the parser reads.
+#include <nlohmann/json.hpp>
+
+#include "config/keys.h"
+
+namespace gantry {
+
+namespace {
+
+using nlohmann::json;
+
+template <class State>
+json object_of(std::span<const ConfigKey<State>> keys);
+
+json count() { return {{"type", "integer"}, {"minimum", -1}}; }
+
+json shape_json(Shape shape) {
+  const json text = {{"type", "string"}};
+  const json texts = {{"type", "array"}, {"items", text}};
+  const json scalars = {{"type", {"string", "number", "boolean"}}};
+  switch (shape) {
+    case Shape::kText: return text;
+    case Shape::kTexts: return texts;
+    case Shape::kFlag: return {{"type", "boolean"}};
+    case Shape::kCount: return count();
+    case Shape::kBytes: return {{"type", {"string", "integer"}}};
+    case Shape::kBudget: return {{"type", {"string", "integer"}}};
+    case Shape::kCacheType: {
+      json words = json::array();
+      for (int i = 0; i <= static_cast<int>(CacheType::kQ4_0); ++i) {
+        words.push_back(std::string(cache_type_name(static_cast<CacheType>(i))));
+      }
+      return {{"enum", words}};
+    }
+    case Shape::kModelKind: return {{"enum", {"language", "vision", "speech", "embedding"}}};
+    case Shape::kEnv:
+      return {{"oneOf", {texts, {{"type", "object"}, {"additionalProperties", scalars}}}}};
+    case Shape::kMacros: return {{"type", "object"}, {"additionalProperties", scalars}};
+    case Shape::kModels:
+      return {{"type", "object"}, {"additionalProperties", object_of(model_keys())}};
+    case Shape::kGroups:
+      return {{"type", "object"}, {"additionalProperties", object_of(group_keys())}};
+    case Shape::kAny: return json::object();
+  }
+  return json::object();
+}
+
+template <class State>
+json object_of(std::span<const ConfigKey<State>> keys) {
+  json properties = json::object();
+  for (const ConfigKey<State>& key : keys) {
+    if (key.name == "api_key") continue;  // known only to be refused with a remedy
+    json one = shape_json(key.shape);
+    one["description"] = std::string(key.about) + (key.read == nullptr ? " (no effect)" : "");
+    properties[std::string(key.name)] = std::move(one);
+  }
+  return {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+}
+
+}  // namespace
+
+std::string config_schema() {
+  json schema = object_of(file_keys());
+  schema["$schema"] = "http://json-schema.org/draft-07/schema#";
+  schema["title"] = "gantry configuration";
+  return schema.dump(2) + "\n";
+}
+
+}  // namespace gantry

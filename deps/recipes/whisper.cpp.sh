@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Builds whisper.cpp as a shared library on the ggml that llama.cpp installed, so that one process
+# may hold both. Called by deps/fetch; the variables are those of llama.cpp.sh, and NEEDS is the
+# prefix of llama.cpp.
+set -euo pipefail
+
+src=$SRC/whisper.cpp
+
+cmake -S "$src" -B "$BUILD" -G Ninja -Wno-dev \
+  -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_INSTALL_PREFIX="$PREFIX" -DCMAKE_INSTALL_LIBDIR=lib \
+  -DCMAKE_INSTALL_RPATH="\$ORIGIN;$NEEDS/lib" \
+  -DCMAKE_SUPPRESS_REGENERATION=ON \
+  -DCMAKE_PREFIX_PATH="$NEEDS" \
+  -DBUILD_SHARED_LIBS=ON -DWHISPER_USE_SYSTEM_GGML=ON \
+  -DWHISPER_BUILD_TESTS=OFF -DWHISPER_BUILD_EXAMPLES=OFF -DWHISPER_BUILD_SERVER=OFF
+
+ninja -C "$BUILD" -j "$JOBS"
+DESTDIR="$DESTDIR" cmake --install "$BUILD"
+
+# The package file insists on a bin folder although the library alone has no programs.
+mkdir -p "$DESTDIR$PREFIX/bin" "$DESTDIR$PREFIX/share/whisper"
+# A model without weights: the mel filters and the vocabulary that a model of our own is made with.
+cp "$src/models/for-tests-ggml-tiny.en.bin" "$DESTDIR$PREFIX/share/whisper/"

@@ -1,0 +1,160 @@
+// Starting the probe and reading its answer.
+#include "foreman/card_probe.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/limits.h"
+
+namespace gantry {
+
+namespace {
+
+constexpr Millis kExitMax{1'000};
+constexpr Bytes kErrorTextMax = KiB(64);
+
+using nlohmann::json;
+
+std::optional<Part> parse_part(const std::string& name) {
+  for (const Part part : {Part::kEmbedding, Part::kLayer, Part::kOutput, Part::kEncoder,
+                          Part::kProjector, Part::kOther}) {
+    if (part_name(part) == name) return part;
+  }
+  return std::nullopt;
+}
+
+// Throws json::exception on a missing key or a wrong type; parse_card catches it.
+void read_groups(const json& groups, ModelCard* card) {
+  for (const json& row : groups) {
+    TensorGroup group;
+    group.part = parse_part(row.at("part").get<std::string>()).value_or(Part::kOther);
+    group.layer = row.value("layer", -1);
+    group.bytes.n = row.at("bytes").get<uint64_t>();
+    group.expert_bytes.n = row.value("expert_bytes", uint64_t{0});
+    group.tensors = row.at("tensors").get<uint32_t>();
+    card->groups.push_back(group);
+  }
+}
+
+void read_kv(const json& layers, ModelCard* card) {
+  for (const json& row : layers) {
+    LayerKv kv;
+    kv.k_width = row.at("k_width").get<uint32_t>();
+    kv.v_width = row.at("v_width").get<uint32_t>();
+    kv.k_head = row.at("k_head").get<uint32_t>();
+    kv.v_head = row.at("v_head").get<uint32_t>();
+    kv.window = row.at("window").get<uint32_t>();
+    card->kv.push_back(kv);
+  }
+}
+
+void read_fields(const json& in, ModelCard* card) {
+  card->format =
+      in.at("format").get<std::string>() == "whisper" ? ModelFormat::kWhisper : ModelFormat::kGguf;
+  in.at("architecture").get_to(card->architecture);
+  in.at("name").get_to(card->name);
+  in.at("quantisation").get_to(card->quantisation);
+  in.at("file_bytes").get_to(card->file_bytes.n);
+  in.at("weight_bytes").get_to(card->weight_bytes.n);
+  in.at("parameters").get_to(card->parameters);
+  in.at("layers").get_to(card->layers);
+  in.at("embd").get_to(card->embd);
+  in.at("heads").get_to(card->heads);
+  in.at("heads_kv").get_to(card->heads_kv);
+  in.at("ffn").get_to(card->ffn);
+  in.at("vocab").get_to(card->vocab);
+  in.at("context_trained").get_to(card->context_trained);
+  in.at("experts").get_to(card->experts);
+  in.at("experts_used").get_to(card->experts_used);
+  in.at("has_chat_template").get_to(card->has_chat_template);
+  in.at("state_bytes").get_to(card->state_bytes.n);
+  card->audio_layers = in.value("audio_layers", 0U);
+  card->audio_context = in.value("audio_context", 0U);
+  card->text_context = in.value("text_context", 0U);
+  card->image_size = in.value("image_size", 0U);
+  card->patch_size = in.value("patch_size", 0U);
+  read_groups(in.at("groups"), card);
+  read_kv(in.at("kv").at("layers"), card);
+}
+
+// What the probe wrote on its way out: "gantry: CAUSE (REMEDY)".
+std::string last_words(Os& os, const std::string& file) {
+  std::string text = os.read_file(file, kErrorTextMax).value_or("");
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  const size_t line = text.rfind('\n');
+  if (line != std::string::npos) text.erase(0, line + 1);
+  constexpr std::string_view kPrefix = "gantry: ";
+  if (text.starts_with(kPrefix)) text.erase(0, kPrefix.size());
+  return text;
+}
+
+Result<std::string> ask(Os& os, const std::vector<std::string>& argv, const std::string& errors) {
+  ProcessSpec spec;
+  spec.argv = argv;
+  spec.pipe_io = true;
+  spec.output_file = errors;
+  Result<std::unique_ptr<Process>> probe = os.spawn(spec);
+  if (!probe) return fail(probe.error());
+  Result<std::string> line = (*probe)->read_line(kCardProbeMax, kModelMetadataMax);
+  if (line) return line;
+  const std::string& file = argv[2];
+  if (line.error().code == Code::kTimeout) {
+    return fail(Code::kTimeout,
+                fmt::format("reading {} took longer than {} s", file,
+                            kCardProbeMax.count() / 1000),
+                "check the disk it lies on");
+  }
+  const std::optional<Exit> exit = (*probe)->wait(kExitMax);
+  const std::string words = last_words(os, errors);
+  if (!words.empty()) return fail(Code::kCorrupt, words);
+  return fail(Code::kCorrupt,
+              fmt::format("{} cannot be read as a model (its reader ended: {})", file,
+                          exit ? exit->text() : "no exit"),
+              "get the file again");
+}
+
+}  // namespace
+
+Result<ModelCard> parse_card(const json& in) {
+  ModelCard card;
+  try {
+    read_fields(in, &card);
+  } catch (const json::exception& e) {
+    return fail(Code::kInternal, fmt::format("the card of a model is not understood: {}", e.what()),
+                "gantryd and gantry-worker must be of one version");
+  }
+  return card;
+}
+
+CardReader card_probe(Os& os, const std::string& worker_exe, const std::string& scratch) {
+  return [&os, worker_exe, scratch](const std::string& file,
+                                    const std::string& mmproj) -> Result<Cards> {
+    std::vector<std::string> argv = {worker_exe, "card", file};
+    if (!mmproj.empty()) argv.push_back(mmproj);
+    // One file a thread: a thread asks for one card at a time.
+    const size_t thread = std::hash<std::thread::id>{}(std::this_thread::get_id());
+    const std::string errors = join_path(scratch, fmt::format("card-{:x}.err", thread));
+    Result<std::string> line = ask(os, argv, errors);
+    (void)os.remove(errors);
+    if (!line) return fail(line.error());
+    const json answer = json::parse(*line, nullptr, false);
+    if (!answer.is_object()) {
+      return fail(Code::kInternal, "the card of " + file + " is not JSON",
+                  "gantryd and gantry-worker must be of one version");
+    }
+    if (mmproj.empty()) {
+      Result<ModelCard> card = parse_card(answer);
+      if (!card) return fail(card.error());
+      return Cards{std::move(*card), std::nullopt};
+    }
+    Result<ModelCard> model = parse_card(answer.value("model", json()));
+    if (!model) return fail(model.error());
+    Result<ModelCard> second = parse_card(answer.value("mmproj", json()));
+    if (!second) return fail(second.error());
+    return Cards{std::move(*model), std::move(*second)};
+  };
+}
+
+}  // namespace gantry

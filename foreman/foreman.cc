@@ -1,0 +1,391 @@
+// Putting the parts together, and the calls that need several of them.
+#include "foreman/foreman.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "foreman/events.h"
+#include "foreman/job_state.h"
+#include "foreman/leftovers.h"
+#include "foreman/roster.h"
+#include "foreman/runner.h"
+#include "foreman/sampler.h"
+#include "foreman/sha256.h"
+
+namespace gantry {
+
+namespace {
+
+constexpr const char* kMediaName = "media";
+constexpr size_t kIdempotencyKeyMax = 256;
+
+Error stopping_error() {
+  return {Code::kUnavailable, "the daemon is stopping", "start it again"};
+}
+
+// Opened, not read: whether this user may is the question.
+Result<FileIdentity> check_input(Os& os, const std::string& path) {
+  if (!path.starts_with('/')) {
+    return fail(Code::kUsage, path + " is not an absolute path", "name the file from the root on");
+  }
+  Result<FileIdentity> found = identify(os, path);
+  if (!found) return found;
+  if (Result<std::unique_ptr<MappedFile>> open = os.map_file(path); !open) {
+    return fail(open.error());
+  }
+  if (found->size == Bytes{}) {
+    return fail(Code::kUsage, path + " is empty", "name a file with something in it");
+  }
+  return found;
+}
+
+}  // namespace
+
+// In the order they are made; destroyed the other way round.
+struct Foreman::Parts {
+  Parts(Os& os_, const Clock& clock_, ForemanOptions options_)
+      : os(os_), clock(clock_), options(std::move(options_)) {}
+
+  Os& os;
+  const Clock& clock;
+  ForemanOptions options;
+  std::unique_ptr<Log> silent = silent_log();
+  Log* log = nullptr;
+  std::string jobs_dir;
+  std::unique_ptr<FileLock> lock;
+  std::unique_ptr<Store> store;
+  Events events;
+  std::unique_ptr<Sampler> sampler;
+  std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<Roster> roster;
+  std::unique_ptr<Runner> runner;
+  std::mutex rng_mutex;
+  Rng rng = Rng::from_system();
+  std::atomic<bool> stopping{false};
+};
+
+Foreman::Foreman(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Foreman::~Foreman() { stop(); }
+
+Result<std::unique_ptr<Foreman>> Foreman::start(Os& os, const Clock& clock,
+                                                ForemanOptions options) {
+  std::unique_ptr<Foreman> foreman(
+      new Foreman(std::make_unique<Parts>(os, clock, std::move(options))));
+  if (Result<void> begun = foreman->begin(); !begun) return fail(begun.error());
+  return foreman;
+}
+
+Result<void> Foreman::begin() {
+  Parts& p = *parts_;
+  ForemanOptions& options = p.options;
+  p.log = options.log == nullptr ? p.silent.get() : options.log;
+  p.jobs_dir = join_path(options.state_dir, "jobs");
+  if (Result<void> made = p.os.make_dirs(p.jobs_dir, 0700); !made) return made;
+  Result<std::unique_ptr<FileLock>> lock = lock_file(join_path(options.state_dir, "daemon.lock"));
+  if (!lock) {
+    if (lock.error().code != Code::kBusy) return fail(lock.error());
+    return fail(Code::kBusy, "another daemon runs on " + options.state_dir,
+                "use it, end it with `gantry stop`, or name another --state-dir");
+  }
+  p.lock = std::move(*lock);
+  Result<std::unique_ptr<Store>> store =
+      Store::open(join_path(options.state_dir, "gantry.db"), options.store);
+  if (!store) return fail(store.error());
+  p.store = std::move(*store);
+
+  if (options.worker_context.cpu == nullptr) options.worker_context.cpu = &options.machine.cpu;
+  if (!options.factory) {
+    options.factory = [&p](const WorkerSpec& spec) {
+      return start_worker(p.os, p.options.worker_context, spec);
+    };
+  }
+  if (!options.cards) {
+    options.cards = card_probe(p.os, options.worker_context.worker_exe,
+                               options.worker_context.log_dir);
+  }
+  if (!options.decoder) {
+    options.decoder = [&p](const std::string& file, const std::string& wav,
+                           const http::Cancel& cancel, const std::function<void(int)>& on_start) {
+      return decode_audio(p.os, p.options.worker_context, file, wav, cancel, on_start);
+    };
+  }
+
+  const Shares budgets = budgets_of(options.machine, options.config);
+  p.sampler = std::make_unique<Sampler>(
+      p.os, SamplerOptions{Millis(20), on_device(budgets, "cpu"), [&p](Bytes sum, Bytes budget) {
+                             p.log->warn("over_budget", {{"sum", format_bytes(sum)},
+                                                         {"budget", format_bytes(budget)}});
+                             if (!p.runner) return;
+                             p.runner->tell_all(nlohmann::json{{"type", "over_budget"},
+                                                               {"sum_bytes", sum.n},
+                                                               {"budget_bytes", budget.n}}
+                                                    .dump());
+                           }});
+  p.scheduler = std::make_unique<Scheduler>(
+      SchedulerOptions{&p.os, &p.clock, p.log, p.store.get(), p.sampler.get(), options.factory,
+                       budgets, read_boot_id(p.os)});
+  Result<std::vector<LeaseRow>> stuck = end_leftovers(p.os, *p.store, *p.log);
+  if (!stuck) return fail(stuck.error());
+  for (const LeaseRow& row : *stuck) {
+    Result<void> booked =
+        p.scheduler->book_orphan(p.store->next_token(), {{row.device, row.bytes}});
+    if (!booked) p.log->error("orphan_beyond_budget", {{"model", row.model}});
+  }
+  Result<std::vector<Job>> recovered = p.store->recover(p.clock.wall());
+  if (!recovered) return fail(recovered.error());
+  for (const Job& job : *recovered) {
+    p.log->warn("job_recovered",
+                {{"job", job.id}, {"state", std::string(job_state_name(job.state))}});
+  }
+  p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &options.machine,
+                                                    p.store.get(), options.cards});
+  p.runner = std::make_unique<Runner>(RunnerOptions{
+      &p.os, &p.clock, p.log, p.store.get(), &p.events, this, &options.executors, p.jobs_dir,
+      options.job_threads});
+  p.runner->start();
+  return {};
+}
+
+void Foreman::stop() {
+  Parts& p = *parts_;
+  if (p.stopping.exchange(true)) return;
+  if (p.runner) p.runner->begin_stop();
+  if (p.scheduler) p.scheduler->shutdown();
+  if (p.runner) p.runner->finish_stop();
+}
+
+bool Foreman::idle() {
+  return parts_->store->unfinished() == 0 && parts_->scheduler->in_use() == 0;
+}
+
+Result<std::unique_ptr<Session>> Foreman::open(const std::string& model,
+                                               const http::Cancel& cancel, bool trusted) {
+  Parts& p = *parts_;
+  if (p.stopping) return fail(stopping_error());
+  Result<Loadable> loadable = p.roster->find(model, trusted);
+  if (!loadable) return fail(loadable.error());
+  Result<std::unique_ptr<Session>> session =
+      p.scheduler->open(*loadable, cancel, p.runner->priority_of(cancel));
+  if (session) p.runner->uses_device(cancel, (*session)->device());
+  return session;
+}
+
+Result<StepReport> Foreman::decode(const std::string& file, const std::string& wav,
+                                   const http::Cancel& cancel) {
+  Parts& p = *parts_;
+  if (p.stopping) return fail(stopping_error());
+  Result<Placement> placement = p.roster->media();
+  if (!placement) return fail(placement.error());
+  Shares shares;
+  StepReport report;
+  for (const Need& need : placement->needs) {
+    shares.push_back({need.device, need.total()});
+    report.predicted += need.total();
+  }
+  Result<std::unique_ptr<Hold>> hold =
+      p.scheduler->hold(kMediaName, shares, cancel, p.runner->priority_of(cancel));
+  if (!hold) return fail(hold.error());
+  const auto begun = std::chrono::steady_clock::now();
+  Result<Millis> decoded = p.options.decoder(file, wav, cancel,
+                                             [&](int pid) { (*hold)->started(pid); });
+  if (!decoded) return fail(decoded.error());
+  report.name = "decode " + base_name(file);
+  report.model = kMediaName;
+  report.device = "cpu";
+  report.measured = (*hold)->measured();
+  report.run_s =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  if (report.measured > Bytes{}) {
+    Result<void> kept = p.store->record_measured(kMediaName, kMediaName, report.measured);
+    if (!kept) p.log->warn("measurement_lost", {{"error", kept.error().message}});
+  }
+  return report;
+}
+
+Result<void> Foreman::check(const JobSpec& spec) const {
+  const auto& executors = parts_->options.executors;
+  const auto executor = executors.find(spec.kind);
+  if (executor == executors.end()) {
+    std::string kinds;
+    for (const auto& [kind, unused] : executors) kinds += (kinds.empty() ? "" : ", ") + kind;
+    return fail(Code::kUsage, "there are no jobs of kind " + spec.kind, "use one of " + kinds);
+  }
+  if (spec.files.size() > kJobFilesMax) {
+    return fail(Code::kTooLarge, fmt::format("{} files in one job; the limit is {}",
+                                             spec.files.size(), kJobFilesMax),
+                "submit several jobs");
+  }
+  Bytes size{spec.params.size()};
+  for (const std::string& file : spec.files) size += Bytes{file.size()};
+  if (size > kJobSpecMax) {
+    return fail(Code::kTooLarge, fmt::format("a job of {}; the limit is {}", format_bytes(size),
+                                             format_bytes(kJobSpecMax)),
+                "put what is large into a file");
+  }
+  if (spec.idempotency_key.size() > kIdempotencyKeyMax) {
+    return fail(Code::kTooLarge, fmt::format("an idempotency key of {} characters; the limit is {}",
+                                             spec.idempotency_key.size(), kIdempotencyKeyMax));
+  }
+  if (!nlohmann::json::parse(spec.params, nullptr, false).is_object()) {
+    return fail(Code::kUsage, "the parameters of the job are not a JSON object");
+  }
+  return executor->second->check(spec);
+}
+
+Result<std::string> Foreman::submit(const JobSpec& given) {
+  Parts& p = *parts_;
+  if (p.stopping) return fail(stopping_error());
+  JobSpec spec = given;
+  if (spec.params.empty()) spec.params = "{}";
+  if (Result<void> sound = check(spec); !sound) return fail(sound.error());
+  std::vector<FileIdentity> files;
+  for (const std::string& path : spec.files) {
+    Result<FileIdentity> file = check_input(p.os, path);
+    if (!file) return fail(file.error());
+    files.push_back(std::move(*file));
+  }
+  std::string id;
+  {
+    const std::lock_guard lock(p.rng_mutex);
+    id = make_id(p.clock, p.rng);
+  }
+  Result<std::string> stored = p.store->add(id, spec, files, p.clock.wall());
+  if (stored && *stored == id) p.runner->wake();
+  return stored;
+}
+
+void Foreman::complete(Job* job) const {
+  if (!job->result_file.empty()) {
+    job->result_file = join_path(join_path(parts_->jobs_dir, job->id), job->result_file);
+  }
+  parts_->runner->fill_in(job);
+}
+
+Result<Job> Foreman::job(const std::string& id) {
+  Result<Job> found = parts_->store->job(id);
+  if (found) complete(&*found);
+  return found;
+}
+
+Result<std::vector<Job>> Foreman::jobs(uint32_t limit) {
+  Result<std::vector<Job>> found = parts_->store->jobs(limit);
+  if (!found) return found;
+  for (Job& job : *found) complete(&job);
+  return found;
+}
+
+Result<void> Foreman::cancel(const std::string& id) {
+  Result<JobState> was = parts_->store->cancel(id, parts_->clock.wall());
+  if (was) {
+    parts_->log->info("job_cancelled", {{"job", id}});
+    parts_->runner->cancelled(id);
+    return {};
+  }
+  if (was.error().code == Code::kConflict) {
+    Result<Job> now = parts_->store->job(id);
+    if (now && now->state == JobState::kCancelled) return {};
+    if (now) {
+      return fail(Code::kConflict, fmt::format("job {} has ended already ({})", id,
+                                               job_state_name(now->state)));
+    }
+  }
+  return fail(was.error());
+}
+
+Result<std::string> Foreman::result(const std::string& id) {
+  Result<Job> found = job(id);
+  if (!found) return fail(found.error());
+  if (found->state != JobState::kDone) {
+    return fail(Code::kConflict,
+                fmt::format("job {} has no result: it is {}", id, job_state_name(found->state)),
+                is_final(found->state) ? "see `gantry show " + id + "`" : "wait for it to end");
+  }
+  Result<std::string> bytes = parts_->os.read_file(found->result_file, kJobResultMax);
+  if (!bytes) return bytes;
+  if (sha256_hex(*bytes) != found->result_sha256) {
+    return fail(Code::kCorrupt, found->result_file + " is not what the job wrote",
+                "submit the job again, and check the disk");
+  }
+  return bytes;
+}
+
+Result<void> Foreman::watch(const std::string& id, const http::Cancel& gone,
+                            const std::function<bool(const std::string& json_line)>& on_event) {
+  Result<Job> found = job(id);
+  if (!found) return fail(found.error());
+  bool told = false, wanted = true;
+  const auto ended = [&] {
+    Result<Job> now = parts_->store->job(id);
+    return parts_->stopping || !now || is_final(now->state);
+  };
+  parts_->events.follow(id, gone, ended, [&](const std::string& line) {
+    told = true;
+    wanted = on_event(line);
+    return wanted;
+  });
+  // It ended before this run of the daemon, or too long ago.
+  if (!told && wanted && !gone) {
+    Result<Job> now = parts_->store->job(id);
+    if (!now) return fail(now.error());
+    on_event(nlohmann::json{{"type", "state"}, {"state", job_state_name(now->state)}}.dump());
+  }
+  return {};
+}
+
+Result<std::string> Foreman::log(const std::string& model, Bytes max) {
+  const std::string name = parts_->roster->canonical(model);
+  const std::string path = worker_log_path(parts_->options.worker_context.log_dir, name);
+  Result<std::string> text = parts_->os.read_file(path, kWorkerLogMax + kWorkerLogMax);
+  if (!text && text.error().code == Code::kNotFound) {
+    return fail(Code::kNotFound, name + " has no log", "it was never loaded; see `gantry ps`");
+  }
+  if (text && text->size() > max.n) text->erase(0, text->size() - max.n);
+  return text;
+}
+
+std::vector<ModelStatus> Foreman::models() {
+  std::vector<ModelStatus> all = parts_->roster->models();
+  for (ModelStatus& used : parts_->scheduler->models()) {
+    const auto known = std::ranges::find(all, used.name, &ModelStatus::name);
+    if (known == all.end()) {
+      all.push_back(std::move(used));
+    } else if (used.state != "unloaded") {
+      *known = std::move(used);
+    }
+  }
+  return all;
+}
+
+std::vector<LedgerStatus> Foreman::ledger() {
+  std::vector<LedgerStatus> all;
+  for (const Share& budget : budgets_of(parts_->options.machine, parts_->options.config)) {
+    const bool host = budget.device == "cpu";
+    all.push_back({budget.device, budget.bytes, parts_->scheduler->booked(budget.device),
+                   host ? parts_->sampler->total_peak() : Bytes{}});
+  }
+  return all;
+}
+
+Result<void> Foreman::load(const std::string& model, bool trusted) {
+  const http::Cancel never{false};
+  Result<std::unique_ptr<Session>> session = open(model, never, trusted);
+  if (!session) return fail(session.error());
+  return {};
+}
+
+Result<void> Foreman::unload(const std::string& model) {
+  const std::string name = parts_->roster->canonical(model);
+  Result<void> gone = parts_->scheduler->unload(name);
+  if (gone || gone.error().code != Code::kNotFound) return gone;
+  const std::vector<ModelStatus> known = parts_->roster->models();
+  if (std::ranges::find(known, name, &ModelStatus::name) != known.end()) return {};
+  return fail(Code::kNotFound, "there is no model " + model, "see `gantry ps`");
+}
+
+}  // namespace gantry

@@ -1,0 +1,90 @@
+// The foreman: durable jobs and lent models behind one door, over one state directory.
+//
+//   STATE/daemon.lock        held while a daemon runs here
+//   STATE/gantry.db          jobs, checkpoints, leases, measurements (SQLite)
+//   STATE/jobs/ID/           work/, steps/ while the job is unfinished; then result.TOKEN alone
+//
+// Whoever pipes and the server talk to is a ForemanClient; this is the one that does the work.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "audit/machine.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "config/config.h"
+#include "foreman/card_probe.h"
+#include "foreman/client.h"
+#include "foreman/scheduler.h"
+#include "foreman/store.h"
+
+namespace gantry {
+
+// decode_audio without its machine.
+using Decoder = std::function<Result<Millis>(const std::string& file, const std::string& wav,
+                                             const http::Cancel& cancel,
+                                             const std::function<void(int pid)>& on_start)>;
+
+struct ForemanOptions {
+  std::string state_dir;
+  Config config;
+  Machine machine;
+  WorkerContext worker_context;  // cpu: the machine's when null
+  std::map<std::string, std::unique_ptr<Executor>> executors;  // by kind of job
+  uint32_t job_threads = 2;
+  Log* log = nullptr;  // outlives the foreman; null: silent
+  // What tests replace; empty: start_worker, the gantry-worker card probe, decode_audio.
+  WorkerFactory factory;
+  CardReader cards;
+  Decoder decoder;
+  StoreOptions store;
+};
+
+// Thread-safe. Sessions must be gone before it is destroyed (the destructor waits for them).
+class Foreman final : public ForemanClient {
+ public:
+  // Ends what a dead daemon left, puts its running jobs back in line, and begins. kBusy: another
+  // daemon has this state directory; kCorrupt, kUnsupported, kPermission, kDiskFull: the database.
+  [[nodiscard]] static Result<std::unique_ptr<Foreman>> start(Os& os, const Clock& clock,
+                                                              ForemanOptions options);
+  ~Foreman() override;
+
+  // Refuses new work, ends sessions and workers, puts running jobs back in line. Twice is fine.
+  void stop();
+  // No job unfinished, nothing lent, nobody in line: a shared daemon may leave.
+  bool idle();
+
+  [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model,
+                                                      const http::Cancel& cancel,
+                                                      bool trusted) override;
+  [[nodiscard]] Result<StepReport> decode(const std::string& file, const std::string& wav,
+                                          const http::Cancel& cancel) override;
+  [[nodiscard]] Result<std::string> submit(const JobSpec& spec) override;
+  [[nodiscard]] Result<Job> job(const std::string& id) override;
+  [[nodiscard]] Result<std::vector<Job>> jobs(uint32_t limit) override;
+  [[nodiscard]] Result<void> cancel(const std::string& id) override;
+  [[nodiscard]] Result<std::string> result(const std::string& id) override;
+  [[nodiscard]] Result<void> watch(
+      const std::string& id, const http::Cancel& gone,
+      const std::function<bool(const std::string& json_line)>& on_event) override;
+  [[nodiscard]] Result<std::string> log(const std::string& model, Bytes max) override;
+  std::vector<ModelStatus> models() override;
+  std::vector<LedgerStatus> ledger() override;
+  [[nodiscard]] Result<void> load(const std::string& model, bool trusted) override;
+  [[nodiscard]] Result<void> unload(const std::string& model) override;
+
+ private:
+  struct Parts;
+  explicit Foreman(std::unique_ptr<Parts> parts);
+  [[nodiscard]] Result<void> begin();
+  [[nodiscard]] Result<void> check(const JobSpec& spec) const;
+  void complete(Job* job) const;  // what the store does not know
+
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace gantry

@@ -1,0 +1,383 @@
+// The whole foreman over scripted workers and a real state directory.
+#include "foreman/foreman.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "base/limits.h"
+#include "foreman/leftovers.h"
+#include "foreman/test_bench.h"
+
+namespace gantry {
+namespace {
+
+using testing::HasSubstr;
+
+class ForemanTest : public testing::Test, public TestBench {
+ protected:
+  void SetUp() override {
+    const Result<void> started = start();
+    ASSERT_TRUE(started) << started.error().message;
+  }
+  size_t files_of(const std::string& id) const {
+    size_t count = 0;
+    const std::filesystem::path folder = state() + "/jobs/" + id;
+    if (!std::filesystem::exists(folder)) return 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++count;
+    return count;
+  }
+  void until(const std::function<bool()>& condition) {
+    for (int i = 0; i < 10'000 && !condition(); ++i) std::this_thread::sleep_for(Millis(1));
+    ASSERT_TRUE(condition());
+  }
+};
+
+TEST_F(ForemanTest, AJobRunsAndItsResultIsKept) {
+  const std::string id = *submit({{"steps", 2}, {"model", "small"}});
+  const Job job = wait(id);
+  EXPECT_EQ(job.state, JobState::kDone);
+  EXPECT_EQ(job.attempts, 1U);
+  EXPECT_EQ(job.device, "cpu");
+  EXPECT_EQ(job.progress, 1);
+  EXPECT_EQ(*foreman->result(id), "step 0 by attempt 1\nstep 1 by attempt 1\n");
+  until([&] { return files_of(id) == 1; });  // nothing but the result
+  EXPECT_EQ(foreman->jobs(10)->size(), 1U);
+  ASSERT_TRUE(start());
+  EXPECT_EQ(*foreman->result(id), "step 0 by attempt 1\nstep 1 by attempt 1\n");
+  EXPECT_TRUE(foreman->idle());
+}
+
+TEST_F(ForemanTest, WatchersSeeWhatHappens) {
+  const std::string id = *submit({{"steps", 2}, {"wait_ms", 20}});
+  std::vector<std::string> seen;
+  const http::Cancel gone{false};
+  ASSERT_TRUE(foreman->watch(id, gone, [&](const std::string& line) {
+    seen.push_back(line);
+    return true;
+  }));
+  EXPECT_THAT(seen.front(), HasSubstr(R"("state":"running")"));
+  EXPECT_THAT(seen.back(), HasSubstr(R"("state":"done")"));
+  EXPECT_THAT(seen, testing::Contains(HasSubstr("step_started")));
+  EXPECT_THAT(seen, testing::Contains(HasSubstr("progress")));
+  ASSERT_TRUE(start());
+  seen.clear();
+  ASSERT_TRUE(foreman->watch(id, gone, [&](const std::string& line) {
+    seen.push_back(line);
+    return true;
+  }));
+  EXPECT_THAT(seen, testing::ElementsAre(R"({"state":"done","type":"state"})"));
+  EXPECT_EQ(foreman->watch("nobody", gone, {}).error().code, Code::kNotFound);
+}
+
+TEST_F(ForemanTest, OneDaemonAStateDirectory) {
+  ForemanOptions options;
+  options.state_dir = state();
+  options.config = config;
+  options.machine = machine;
+  const auto second = Foreman::start(host, clock, std::move(options));
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kBusy);
+  EXPECT_THAT(second.error().message, HasSubstr(state()));
+}
+
+TEST_F(ForemanTest, AStateDirectoryThatCannotBeMade) {
+  const std::string in_the_way = file("in_the_way", "x");
+  ForemanOptions options;
+  options.state_dir = in_the_way + "/state";
+  options.machine = machine;
+  EXPECT_FALSE(Foreman::start(host, clock, std::move(options)));
+}
+
+TEST_F(ForemanTest, BadJobsAreRefusedAtSubmit) {
+  const auto refused = [&](JobSpec spec) {
+    Result<std::string> id = foreman->submit(spec);
+    return id ? Code::kInternal : id.error().code;
+  };
+  JobSpec spec;
+  spec.kind = "unheard of";
+  EXPECT_EQ(refused(spec), Code::kUsage);
+  spec.kind = "steps";
+  for (const char* params : {"[]", "3", "{", "null", "\"x\""}) {
+    spec.params = params;
+    EXPECT_EQ(refused(spec), Code::kUsage) << params;
+  }
+  spec.params = R"({"bad":1})";
+  EXPECT_EQ(refused(spec), Code::kUsage);
+  spec.params = "{}";
+  spec.files = {"relative.wav"};
+  EXPECT_EQ(refused(spec), Code::kUsage);
+  spec.files = {dir + "/none.wav"};
+  EXPECT_EQ(refused(spec), Code::kNotFound);
+  spec.files = {dir};
+  EXPECT_EQ(refused(spec), Code::kUsage);
+  spec.files = {file("empty", "")};
+  EXPECT_EQ(refused(spec), Code::kUsage);
+  EXPECT_TRUE(foreman->jobs(10)->empty());
+}
+
+TEST_F(ForemanTest, LimitsOfAJobAtNAndOneMore) {
+  JobSpec spec;
+  spec.kind = "steps";
+  spec.files.assign(kJobFilesMax, file("in", "x"));
+  EXPECT_TRUE(foreman->submit(spec));
+  spec.files.push_back(spec.files.front());
+  EXPECT_EQ(foreman->submit(spec).error().code, Code::kTooLarge);
+  spec.files.clear();
+  const std::string frame = R"({"x":""})";
+  spec.params = R"({"x":")" + std::string(kJobSpecMax.n - frame.size(), 'y') + "\"}";
+  EXPECT_TRUE(foreman->submit(spec));
+  spec.params = R"({"x":")" + std::string(kJobSpecMax.n - frame.size() + 1, 'y') + "\"}";
+  EXPECT_EQ(foreman->submit(spec).error().code, Code::kTooLarge);
+}
+
+TEST_F(ForemanTest, TheSameKeyIsTheSameJob) {
+  JobSpec spec;
+  spec.kind = "steps";
+  spec.idempotency_key = "tonight";
+  const std::string id = *foreman->submit(spec);
+  EXPECT_EQ(wait(id).state, JobState::kDone);
+  EXPECT_EQ(*foreman->submit(spec), id);
+  EXPECT_EQ(executor->runs, 1);
+}
+
+TEST_F(ForemanTest, RetryableErrorsAreTriedAgainOthersNot) {
+  const int worker_failed = static_cast<int>(Code::kWorkerFailed);
+  const std::string comes_back = *submit({{"fail", worker_failed}, {"fail_until", 3}});
+  EXPECT_EQ(wait(comes_back).state, JobState::kDone);
+  EXPECT_EQ(wait(comes_back).attempts, 3U);
+  const std::string never = *submit({{"fail", worker_failed}});
+  const Job failed = wait(never);
+  EXPECT_EQ(failed.state, JobState::kFailed);
+  EXPECT_EQ(failed.attempts, kJobAttemptsMax);
+  EXPECT_EQ(failed.error->code, Code::kWorkerFailed);
+  EXPECT_THAT(failed.error->message, HasSubstr("as told"));
+  const std::string once = *submit({{"fail", static_cast<int>(Code::kCorrupt)}});
+  EXPECT_EQ(wait(once).attempts, 1U);
+  EXPECT_EQ(wait(once).error->code, Code::kCorrupt);
+  const std::string thrown = *submit({{"throw", true}});
+  EXPECT_EQ(wait(thrown).error->code, Code::kInternal);
+  EXPECT_EQ(foreman->result(never).error().code, Code::kConflict);
+  until([&] { return files_of(never) == 0; });
+}
+
+TEST_F(ForemanTest, AChangedInputIsAConflict) {
+  const std::string blocker = *submit({{"wait_ms", 100}});
+  const std::string other = *submit({{"wait_ms", 100}});
+  const std::string input = file("in.wav", "before");
+  const std::string id = *submit({}, {input});
+  file("in.wav", "afterwards");
+  const Job job = wait(id);
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.error->code, Code::kConflict);
+  EXPECT_EQ(wait(blocker).state, JobState::kDone);
+  EXPECT_EQ(wait(other).state, JobState::kDone);
+}
+
+TEST_F(ForemanTest, CancelAtAnyMoment) {
+  const std::string running = *submit({{"wait_ms", 60'000}});
+  const std::string also = *submit({{"wait_ms", 60'000}});
+  const std::string queued = *submit({});
+  until([&] { return foreman->job(also)->state == JobState::kRunning; });
+  ASSERT_TRUE(foreman->cancel(queued));
+  ASSERT_TRUE(foreman->cancel(running));
+  EXPECT_TRUE(foreman->cancel(running));  // twice is fine
+  EXPECT_EQ(foreman->job(running)->state, JobState::kCancelled);
+  EXPECT_EQ(foreman->job(queued)->state, JobState::kCancelled);
+  ASSERT_TRUE(foreman->cancel(also));
+  EXPECT_EQ(executor->runs, 2);
+  const std::string next = *submit({});
+  EXPECT_EQ(wait(next).state, JobState::kDone);
+  EXPECT_EQ(foreman->cancel(next).error().code, Code::kConflict);
+  EXPECT_EQ(foreman->cancel("nobody").error().code, Code::kNotFound);
+  until([&] { return files_of(running) == 0; });
+}
+
+TEST_F(ForemanTest, StopPutsRunningJobsBackAndARestartFinishesThem) {
+  const std::string id = *submit({{"steps", 3}, {"wait_ms", 400}, {"model", "small"}});
+  until([&] { return foreman->job(id)->step == "step 1"; });
+  foreman->stop();
+  EXPECT_EQ(host.alive(), 0U);
+  EXPECT_EQ(foreman->job(id)->state, JobState::kQueued);
+  EXPECT_EQ(foreman->job(id)->attempts, 0U);
+  EXPECT_EQ(submit({}).error().code, Code::kUnavailable);
+  EXPECT_FALSE(foreman->load("small", false));
+  ASSERT_TRUE(start());
+  EXPECT_EQ(wait(id).state, JobState::kDone);
+  EXPECT_THAT(*foreman->result(id), HasSubstr("step 0 by attempt 1\n"));  // kept, not done again
+}
+
+TEST_F(ForemanTest, ADamagedCheckpointIsDoneAgain) {
+  const std::string id = *submit({{"steps", 2}, {"wait_ms", 300}});
+  until([&] { return foreman->job(id)->step == "step 1"; });
+  foreman->stop();
+  for (const auto& entry : std::filesystem::directory_iterator(state() + "/jobs/" + id + "/steps")) {
+    std::ofstream(entry.path()) << "damaged";
+  }
+  ASSERT_TRUE(start());
+  EXPECT_EQ(wait(id).state, JobState::kDone);
+  EXPECT_EQ(foreman->result(id)->find("damaged"), std::string::npos);
+}
+
+TEST_F(ForemanTest, ADamagedResultIsNotHandedOut) {
+  const std::string id = *submit({});
+  const Job job = wait(id);
+  std::ofstream(job.result_file) << "damaged";
+  EXPECT_EQ(foreman->result(id).error().code, Code::kCorrupt);
+}
+
+TEST_F(ForemanTest, ModelsAreLoadedSharedAndUnloaded) {
+  EXPECT_EQ(foreman->models().size(), 2U);
+  EXPECT_EQ(foreman->models()[0].state, "unloaded");
+  EXPECT_EQ(host.starts("small"), 0);
+  const http::Cancel never{false};
+  {
+    auto small = foreman->open("small", never, false);
+    ASSERT_TRUE(small) << small.error().message;
+    auto big = foreman->open("large", never, false);  // an alias
+    ASSERT_TRUE(big);
+    EXPECT_EQ((*big)->model(), "big");
+    EXPECT_EQ(foreman->ledger()[0].booked, (*small)->predicted() + (*big)->predicted());
+    EXPECT_LE(foreman->ledger()[0].booked, foreman->ledger()[0].budget);
+    EXPECT_FALSE(foreman->idle());
+  }
+  EXPECT_TRUE(foreman->idle());
+  EXPECT_EQ(foreman->ledger()[0].measured_peak, MiB(600));
+  EXPECT_TRUE(foreman->unload("large"));
+  EXPECT_EQ(foreman->models()[0].state, "unloaded");
+  EXPECT_TRUE(foreman->load("big", false));
+  EXPECT_EQ(foreman->models()[0].state, "ready");
+  EXPECT_EQ(foreman->unload("nobody").error().code, Code::kNotFound);
+}
+
+TEST_F(ForemanTest, UnknownModelsAndPathsOfStrangers) {
+  const http::Cancel never{false};
+  const auto unknown = foreman->open("nobody", never, true);
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, Code::kNotFound);
+  EXPECT_THAT(unknown.error().remedy, HasSubstr("small"));
+  EXPECT_EQ(foreman->open("/etc/passwd", never, false).error().code, Code::kNotFound);
+  EXPECT_THAT(foreman->open("/etc/passwd", never, false).error().remedy, HasSubstr("small"));
+  EXPECT_EQ(foreman->log("small", MiB(1)).error().code, Code::kNotFound);
+}
+
+TEST_F(ForemanTest, WhatDoesNotFitSaysWhatWould) {
+  add_model("huge", MiB(601));
+  ASSERT_TRUE(start());
+  const http::Cancel never{false};
+  const auto refused = foreman->open("huge", never, false);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kDoesNotFit);
+  EXPECT_NE(refused.error().remedy, "");
+  const std::string id = *submit({{"model", "huge"}});
+  EXPECT_EQ(wait(id).error->code, Code::kDoesNotFit);
+  EXPECT_EQ(wait(id).attempts, 1U);
+}
+
+TEST_F(ForemanTest, WhatWasMeasuredIsBookedTheNextTime) {
+  const http::Cancel never{false};
+  Bytes first;
+  {
+    auto session = foreman->open("small", never, false);
+    ASSERT_TRUE(session);
+    first = (*session)->predicted();
+    host.grow("small", MiB(150));
+    until([&] { return (*session)->measured() == MiB(150); });
+  }
+  ASSERT_TRUE(foreman->unload("small"));
+  auto again = foreman->open("small", never, false);
+  ASSERT_TRUE(again);
+  EXPECT_LT(first, MiB(150));
+  EXPECT_GE((*again)->predicted(), MiB(150));
+}
+
+TEST_F(ForemanTest, WatchersHearOfTooMuchMemory) {
+  const std::string id = *submit({{"model", "small"}, {"wait_ms", 500}});
+  until([&] { return host.alive() == 1; });
+  std::vector<std::string> seen;
+  std::thread watcher([&] {
+    const http::Cancel gone{false};
+    (void)foreman->watch(id, gone, [&](const std::string& line) {
+      seen.push_back(line);
+      return true;
+    });
+  });
+  host.grow("small", MiB(700));
+  watcher.join();
+  EXPECT_THAT(seen, testing::Contains(HasSubstr("over_budget")));
+  EXPECT_EQ(foreman->ledger()[0].measured_peak, MiB(700));
+}
+
+TEST_F(ForemanTest, DecodingHasALeaseOfItsOwn) {
+  Bytes booked;
+  decoder = [&](const std::string&, const std::string& wav, const http::Cancel&,
+                const std::function<void(int)>& on_start) -> Result<Millis> {
+    host.foreign[77'000'000] = 5;
+    on_start(77'000'000);
+    booked = foreman->ledger()[0].booked;
+    std::ofstream(wav) << "wav";
+    std::this_thread::sleep_for(Millis(30));
+    return Millis(1000);
+  };
+  ASSERT_TRUE(start());
+  const http::Cancel never{false};
+  const auto report = foreman->decode(dir + "/talk.mp3", dir + "/talk.wav", never);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(booked, report->predicted);
+  EXPECT_EQ(report->measured, MiB(1));
+  EXPECT_EQ(report->name, "decode talk.mp3");
+  EXPECT_EQ(foreman->ledger()[0].booked, Bytes{});
+}
+
+TEST_F(ForemanTest, LeftoversOfADeadDaemonAreEndedByIdentity) {
+  foreman.reset();
+  const std::string boot = read_boot_id(host);
+  {
+    auto store = *Store::open(state() + "/gantry.db", {});
+    ASSERT_TRUE(store->add_lease({{1, "cpu", MiB(10), "same"}}));
+    ASSERT_TRUE(store->bind_lease(1, 50'000'001, 11, boot));
+    ASSERT_TRUE(store->add_lease({{2, "cpu", MiB(10), "pid used again"}}));
+    ASSERT_TRUE(store->bind_lease(2, 50'000'002, 22, boot));
+    ASSERT_TRUE(store->add_lease({{3, "cpu", MiB(10), "before the boot"}}));
+    ASSERT_TRUE(store->bind_lease(3, 50'000'003, 33, "another boot"));
+    ASSERT_TRUE(store->add_lease({{4, "cpu", MiB(10), "never started"}}));
+  }
+  host.foreign = {{50'000'001, 11}, {50'000'002, 222}, {50'000'003, 33}};
+  ASSERT_TRUE(start());
+  EXPECT_THAT(host.kills, testing::UnorderedElementsAre(-50'000'001, 50'000'001));
+  EXPECT_EQ(host.foreign.size(), 2U);
+  foreman.reset();
+  EXPECT_TRUE((*Store::open(state() + "/gantry.db", {}))->leases()->empty());
+}
+
+TEST_F(ForemanTest, CrashingWorkersDoNotLoseJobs) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 12; ++i) {
+    ids.push_back(*submit({{"steps", 3}, {"model", i % 2 == 0 ? "small" : "big"}, {"wait_ms", 5}}));
+  }
+  for (int i = 0; i < 10; ++i) {
+    std::this_thread::sleep_for(Millis(5));
+    host.crash(i % 2 == 0 ? "small" : "big");
+  }
+  for (const std::string& id : ids) EXPECT_EQ(wait(id).state, JobState::kDone);
+  EXPECT_LE(host.peak(), MiB(600));
+}
+
+TEST_F(ForemanTest, AFullDiskRefusesButKeepsWhatWasAccepted) {
+  const std::string id = *submit({});
+  EXPECT_EQ(wait(id).state, JobState::kDone);
+  ASSERT_TRUE(start({.pages_max = 45}));
+  Result<std::string> last = "";
+  for (int i = 0; i < 100 && last; ++i) last = submit({{"x", std::string(20'000, 'x')}});
+  ASSERT_FALSE(last);
+  EXPECT_EQ(last.error().code, Code::kDiskFull);
+  const size_t accepted = foreman->jobs(1000)->size();
+  ASSERT_TRUE(start());
+  EXPECT_EQ(foreman->jobs(1000)->size(), accepted);
+  const std::vector<Job> kept = *foreman->jobs(1000);
+  for (const Job& job : kept) EXPECT_EQ(wait(job.id).state, JobState::kDone);
+}
+
+}  // namespace
+}  // namespace gantry

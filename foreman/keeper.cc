@@ -1,0 +1,146 @@
+// The keeper of one loaded model: start, watch, stop, and the bytes come back.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "base/limits.h"
+#include "foreman/instance.h"
+
+namespace gantry {
+
+namespace {
+
+// How often a keeper looks whether its worker lives and whether it has idled long enough.
+constexpr Millis kLook{50};
+constexpr Millis kMemoryPoll{5};
+
+}  // namespace
+
+void Scheduler::keep(Instance& instance) {
+  Result<void> started = start(instance);
+  {
+    const std::lock_guard lock(mutex_);
+    Model& model = *instance.model;
+    if (started && !instance.stop) {
+      model.failures.clear();
+      model.state = ModelState::kReady;
+      instance.was_ready = true;
+      instance.ready_mark = arrivals_;
+      instance.idle_since = options_.clock->steady();
+      dispatch_locked();
+    } else if (!started && !instance.cancel) {
+      // Its own failure, not a change of mind of ours.
+      model.failures.push_back(options_.clock->steady());
+      if (model.failures.size() > kLoadFailuresMax) model.failures.pop_front();
+      model.last_error = started.error();
+      refuse_locked(model, started.error());
+    }
+    if (!started) stop_locked(model);
+  }
+  if (started) {
+    supervise(instance);
+  } else {
+    options_.log->warn("load_failed", {{"model", instance.model->loadable.name},
+                                       {"error", started.error().message}});
+  }
+  put_away(instance);
+}
+
+// From the lease's row to a worker that answers.
+Result<void> Scheduler::start(Instance& instance) {
+  const Loadable& loadable = instance.model->loadable;  // not replaced while loaded
+  const auto begun = std::chrono::steady_clock::now();
+  std::vector<LeaseRow> rows;
+  for (const Share& share : loadable.shares) {
+    rows.push_back({instance.token, share.device, share.bytes, loadable.name, 0, 0, ""});
+  }
+  if (Result<void> added = options_.store->add_lease(rows); !added) return added;
+  Result<std::unique_ptr<Worker>> worker = options_.factory(loadable.spec);
+  if (!worker) return fail(worker.error());
+  instance.worker = std::move(*worker);
+  const int pid = instance.worker->pid();
+  instance.pid = pid;
+  const uint64_t ticks = options_.os->start_time(pid).value_or(0);
+  Result<void> bound = options_.store->bind_lease(instance.token, pid, ticks, options_.boot_id);
+  if (!bound) return bound;
+  options_.sampler->watch(&instance.probe, pid);
+  if (Result<void> ready = instance.worker->ready(instance.cancel); !ready) return ready;
+  instance.load_s =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  options_.log->info("loaded", {{"model", loadable.name},
+                                {"pid", std::to_string(pid)},
+                                {"seconds", fmt::format("{:.3f}", instance.load_s)}});
+  return {};
+}
+
+void Scheduler::supervise(Instance& instance) {
+  for (;;) {
+    Result<void> alive = instance.alive();
+    std::unique_lock lock(mutex_);
+    if (!alive && !instance.stop) {
+      instance.death = alive.error();
+      options_.log->warn("worker_died", {{"model", instance.model->loadable.name},
+                                         {"error", alive.error().message}});
+    }
+    if (should_stop_locked(instance)) return;
+    changed_.wait_for(lock, kLook, [&] { return instance.stop; });
+  }
+}
+
+bool Scheduler::should_stop_locked(Instance& instance) {
+  const Millis ttl = instance.model->loadable.ttl;
+  const bool idle_out = ttl.count() > 0 && instance.sessions == 0 &&
+                        options_.clock->steady() - instance.idle_since >= ttl;
+  if (!instance.stop && !instance.death && !idle_out) return false;
+  stop_locked(*instance.model);
+  return true;
+}
+
+// Process gone, memory back, row removed, bytes released: in this order.
+void Scheduler::put_away(Instance& instance) {
+  Model& model = *instance.model;
+  const std::string name = model.loadable.name;
+  if (instance.worker) {
+    const std::lock_guard asking(instance.asking);
+    instance.worker->stop();
+  }
+  options_.sampler->forget(&instance.probe);
+  if (instance.was_ready && instance.probe.peak() > Bytes{}) {
+    Result<void> kept = options_.store->record_measured(model.loadable.fingerprint, name,
+                                                        instance.probe.peak());
+    if (!kept) options_.log->warn("measurement_lost", {{"error", kept.error().message}});
+  }
+  const bool back = instance.pid == 0 || memory_is_back(instance.pid);
+  Result<void> removed;
+  if (back) removed = options_.store->remove_lease(instance.token);
+  if (!removed) options_.log->warn("lease_kept", {{"error", removed.error().message}});
+
+  const std::lock_guard lock(mutex_);
+  if (back) {
+    Result<void> released = ledger_.release(instance.token);
+    if (!released) options_.log->error("ledger", {{"error", released.error().message}});
+  } else {
+    // Bytes that did not come back stay booked: what is planned next fits beside them.
+    options_.log->error("memory_not_back", {{"model", name},
+                                            {"pid", std::to_string(instance.pid)}});
+  }
+  options_.log->info("unloaded", {{"model", name},
+                                  {"peak", format_bytes(instance.probe.peak())}});
+  model.state = ModelState::kUnloaded;
+  model.current = nullptr;
+  model.draining = false;
+  if (model.next) model.loadable = *std::exchange(model.next, std::nullopt);
+  instance.finished = true;
+  dispatch_locked();
+}
+
+bool Scheduler::memory_is_back(int pid) {
+  for (Millis waited{0}; waited < kWorkerStopMax; waited += kMemoryPoll) {
+    if (!options_.os->pss(pid)) return true;
+    options_.os->sleep(kMemoryPoll);
+  }
+  return false;
+}
+
+}  // namespace gantry

@@ -1,0 +1,293 @@
+// From a name to everything that loading it takes.
+#include "foreman/roster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/limits.h"
+
+namespace gantry {
+
+namespace {
+
+// Of usable memory; the rest is for the desktop, the page cache and ourselves.
+constexpr double kDefaultRamFraction = 0.8;
+// Requests at once to an external command that declares nothing: it queues them itself.
+constexpr uint32_t kCommandSlots = 8;
+constexpr const char* kHostDevice = "cpu";
+
+std::string kind_of(const ModelConfig& model, const Wish& wish) {
+  if (!model.kind.empty()) return model.kind;
+  if (wish.engine == EngineKind::kCommand) return "command";
+  if (wish.engine == EngineKind::kWhisper) return "speech";
+  if (wish.mmproj) return "vision";
+  if (wish.card && wish.card->kv.empty()) return "embedding";  // an encoder keeps no cache
+  return "language";
+}
+
+Wish wish_of(const ModelConfig& model, const std::optional<Cards>& cards) {
+  Wish wish;
+  wish.name = model.name;
+  if (cards) {
+    wish.card = cards->model;
+    wish.mmproj = cards->mmproj;
+  }
+  const bool speech = cards && cards->model.format == ModelFormat::kWhisper;
+  wish.engine = !model.cmd.empty() ? EngineKind::kCommand
+                : speech           ? EngineKind::kWhisper
+                                   : EngineKind::kLlama;
+  wish.context = model.context.value_or(0);
+  wish.parallel = speech ? 1 : model.parallel.value_or(1);
+  wish.cache_k = model.cache_k.value_or(CacheType::kF16);
+  wish.cache_v = model.cache_v.value_or(CacheType::kF16);
+  // llama.cpp keeps a quantised V only with flash attention.
+  wish.flash_attention = wish.cache_v != CacheType::kF16 && wish.cache_v != CacheType::kF32 &&
+                         wish.cache_v != CacheType::kBf16;
+  wish.declared = model.memory;
+  return wish;
+}
+
+Error does_not_fit(const Wish& wish, const Plan& plan) {
+  Error error{Code::kDoesNotFit, wish.name + " does not fit the budget"};
+  for (const DeviceShare& device : plan.devices) {
+    if (device.peak > device.budget) {
+      error.message = fmt::format("{} needs {} on {}, the budget is {}", wish.name,
+                                  format_bytes(device.peak), device.name,
+                                  format_bytes(device.budget));
+    }
+  }
+  if (plan.fixes.empty()) {
+    error.remedy = "use a smaller model or a machine with more memory";
+  } else {
+    error.remedy = "use " + plan.fixes.front().change;
+  }
+  return error;
+}
+
+// Settings and files that a measurement holds for.
+std::string fingerprint_of(const Wish& wish, const std::string& identity) {
+  return fmt::format("{}|{}|{}|c{}|p{}|{}|{}|u{}|f{}", wish.name, static_cast<int>(wish.engine),
+                     identity, wish.context, wish.parallel, cache_type_name(wish.cache_k),
+                     cache_type_name(wish.cache_v), wish.ubatch, wish.flash_attention ? 1 : 0);
+}
+
+const Need* host_need(const Placement& placement) {
+  const auto need = std::ranges::find(placement.needs, kHostDevice, &Need::device);
+  return need == placement.needs.end() ? nullptr : &*need;
+}
+
+}  // namespace
+
+Shares budgets_of(const Machine& machine, const Config& config) {
+  Bytes total = machine.memory.total;
+  if (machine.memory.cgroup_limit) total = std::min(total, *machine.memory.cgroup_limit);
+  const auto usable = static_cast<double>(machine.memory.usable().n);
+  Shares budgets;
+  budgets.push_back({kHostDevice, config.ram_budget
+                                      ? config.ram_budget->of(total)
+                                      : Bytes{static_cast<uint64_t>(usable * kDefaultRamFraction)}});
+  for (const Device& device : machine.devices) {
+    if (device.kind == DeviceKind::kCpu) continue;
+    budgets.push_back(
+        {device.name, config.vram_budget ? config.vram_budget->of(device.total) : device.free});
+  }
+  return budgets;
+}
+
+Roster::Roster(RosterOptions options) : options_(std::move(options)) {
+  const Shares budgets = budgets_of(*options_.machine, *options_.config);
+  demand_.ram = Budget{on_device(budgets, kHostDevice), std::nullopt};
+  demand_.vram = options_.config->vram_budget;
+}
+
+std::string Roster::canonical(const std::string& name) const {
+  // The last one of a name wins: the user's come after the shipped ones.
+  for (auto model = options_.config->models.rbegin(); model != options_.config->models.rend();
+       ++model) {
+    if (model->name == name || std::ranges::find(model->aliases, name) != model->aliases.end()) {
+      return model->name;
+    }
+  }
+  return name;
+}
+
+Result<ModelConfig> Roster::resolve(const std::string& name, bool trusted) const {
+  const std::string wanted = canonical(name);
+  for (auto model = options_.config->models.rbegin(); model != options_.config->models.rend();
+       ++model) {
+    if (model->name == wanted) return *model;
+  }
+  if (trusted && name.starts_with('/')) {
+    ModelConfig model;
+    model.name = model.file = name;
+    return model;
+  }
+  std::string known;
+  for (const ModelConfig& model : options_.config->models) {
+    if (known.size() > 200) {
+      known += ", ...";
+      break;
+    }
+    known += (known.empty() ? "" : ", ") + model.name;
+  }
+  return fail(Code::kNotFound, "there is no model " + name,
+              known.empty() ? "declare it under `models:` in the configuration"
+                            : "there are " + known);
+}
+
+// Of the files as they lie there now; empty for a command.
+Result<std::string> Roster::identity(const ModelConfig& model) const {
+  std::string text;
+  for (const std::string& file : {model.file, model.mmproj}) {
+    if (file.empty()) continue;
+    Result<FileInfo> info = options_.os->stat(file);
+    if (!info) return fail(info.error());
+    if (info->is_dir) {
+      return fail(Code::kUsage, file + " is a folder, not a model file", "name a file in it");
+    }
+    text += fmt::format("{}:{}:{}:{};", file, info->size.n, info->mtime_ns, info->inode);
+  }
+  return text;
+}
+
+Result<Cards> Roster::cards(const ModelConfig& model, const std::string& identity) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = known_.find(model.name);
+    if (known != known_.end() && known->second.identity == identity) return known->second.cards;
+  }
+  Result<Cards> cards = options_.cards(model.file, model.mmproj);
+  if (!cards) return fail(cards.error());
+  const std::lock_guard lock(mutex_);
+  if (known_.size() >= kModelsMax) known_.clear();  // paths come and go; reading again is cheap
+  known_[model.name] = {identity, *cards};
+  return cards;
+}
+
+Result<Placement> Roster::place(const Wish& wish) const {
+  Demand demand = demand_;
+  demand.wishes.push_back(wish);
+  Result<Plan> planned = plan(*options_.machine, demand);
+  if (!planned) return fail(planned.error());
+  if (Result<void> sound = verify(*options_.machine, demand, *planned); !sound) {
+    return fail(sound.error());
+  }
+  if (!planned->fits || planned->models.empty()) return fail(does_not_fit(wish, *planned));
+  return planned->models.front();
+}
+
+// Plans, and plans again with the overhead that was seen where that was more than predicted: what
+// is booked is never below what was measured.
+Result<Placement> Roster::place_as_measured(Wish wish, const std::string& fingerprint) {
+  Result<Placement> placement = place(wish);
+  if (!placement) return placement;
+  Result<std::optional<Bytes>> seen = options_.store->measured(fingerprint);
+  if (!seen) return fail(seen.error());
+  const Need* need = host_need(*placement);
+  if (!*seen || need == nullptr || **seen <= need->total()) return placement;
+  if (wish.engine == EngineKind::kCommand) {
+    wish.declared = **seen;
+  } else {
+    wish.measured_overhead = **seen - (need->total() - need->overhead);
+  }
+  return place(wish);
+}
+
+Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement placement) const {
+  Loadable out;
+  out.name = model.name;
+  out.kind = kind_of(model, wish);
+  out.device = kHostDevice;
+  for (const Need& need : placement.needs) {
+    out.shares.push_back({need.device, need.total()});
+    if (need.device == kHostDevice || placement.layers.resident == 0) continue;
+    out.device = need.device;
+    for (const Device& device : options_.machine->devices) {
+      if (device.name == need.device) out.spec.devices.push_back(device.backend);
+    }
+  }
+  const bool command = wish.engine == EngineKind::kCommand;
+  out.slots = std::max(1U, command ? model.parallel.value_or(kCommandSlots) : wish.parallel);
+  out.ttl = std::chrono::seconds(model.ttl_s.value_or(options_.config->idle_unload_s));
+  out.spec.model = model.name;
+  out.spec.engine = wish.engine;
+  out.spec.file = model.file;
+  out.spec.mmproj = model.mmproj;
+  out.spec.embeddings = out.kind == "embedding";
+  out.spec.command = model.cmd;
+  out.spec.proxy = model.proxy;
+  out.spec.check_endpoint = model.check_endpoint;
+  out.spec.env = model.env;
+  out.spec.placement = std::move(placement);
+  out.spec.cache_k = wish.cache_k;
+  out.spec.cache_v = wish.cache_v;
+  out.spec.parallel = wish.parallel;
+  out.spec.ubatch = wish.ubatch;
+  out.spec.flash_attention = wish.flash_attention;
+  return out;
+}
+
+Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity) {
+  if (!model.cmd.empty()) return wish_of(model, std::nullopt);
+  Result<Cards> read = cards(model, identity);
+  if (!read) return fail(read.error());
+  return wish_of(model, *read);
+}
+
+Result<Wish> Roster::wish(const std::string& name, bool trusted) {
+  Result<ModelConfig> model = resolve(name, trusted);
+  if (!model) return fail(model.error());
+  Result<std::string> identity = this->identity(*model);
+  if (!identity) return fail(identity.error());
+  return wish(*model, *identity);
+}
+
+Result<Loadable> Roster::find(const std::string& name, bool trusted) {
+  Result<ModelConfig> model = resolve(name, trusted);
+  if (!model) return fail(model.error());
+  Result<std::string> identity = this->identity(*model);
+  if (!identity) return fail(identity.error());
+  Result<Wish> wish = this->wish(*model, *identity);
+  if (!wish) return fail(wish.error());
+  const std::string fingerprint = fingerprint_of(*wish, *identity);
+  Result<Placement> placement = place_as_measured(*wish, fingerprint);
+  if (!placement) return fail(placement.error());
+  Loadable found = loadable(*model, *wish, std::move(*placement));
+  found.fingerprint = fingerprint;
+
+  ModelStatus status;
+  status.name = found.name;
+  status.kind = found.kind;
+  status.state = "unloaded";
+  for (const Share& share : found.shares) status.predicted += share.bytes;
+  status.placement = found.spec.placement;
+  const std::lock_guard lock(mutex_);
+  if (planned_.size() >= kModelsMax) planned_.clear();
+  planned_[found.name] = std::move(status);
+  return found;
+}
+
+Result<Placement> Roster::media() {
+  Wish wish;
+  wish.name = "media";
+  wish.engine = EngineKind::kMedia;
+  return place_as_measured(std::move(wish), "media");
+}
+
+std::vector<ModelStatus> Roster::models() {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, ModelStatus> all = planned_;
+  for (const ModelConfig& model : options_.config->models) {
+    ModelStatus& status = all[model.name];
+    if (!status.name.empty()) continue;
+    status.name = model.name;
+    status.kind = model.kind.empty() && !model.cmd.empty() ? "command" : model.kind;
+    status.state = "unloaded";
+  }
+  std::vector<ModelStatus> out;
+  for (auto& [name, status] : all) out.push_back(std::move(status));
+  return out;
+}
+
+}  // namespace gantry

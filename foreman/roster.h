@@ -1,0 +1,67 @@
+// Which models there are and what each needs: configuration, the files' facts, the plan.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "foreman/card_probe.h"
+#include "foreman/scheduler.h"
+#include "plan/plan.h"
+
+namespace gantry {
+
+// What all workers together may hold on this machine: the configured budget, else 80 % of what is
+// usable now; accelerators likewise with the budget for them, else what is free.
+Shares budgets_of(const Machine& machine, const Config& config);
+
+struct RosterOptions {
+  Os* os = nullptr;
+  const Config* config = nullptr;    // outlives the roster
+  const Machine* machine = nullptr;  // likewise
+  Store* store = nullptr;            // measurements that correct the plans; not for wish()
+  CardReader cards;
+};
+
+// Thread-safe. Files are read when a model is first asked for, and again when they have changed.
+class Roster {
+ public:
+  explicit Roster(RosterOptions options);
+
+  // A name or alias; with `trusted` an absolute path too. kNotFound; kDoesNotFit with the smallest
+  // fix as remedy; whatever reading the file gave.
+  [[nodiscard]] Result<Loadable> find(const std::string& name, bool trusted);
+  // What a plan of it starts from: its file's facts and its settings.
+  [[nodiscard]] Result<Wish> wish(const std::string& name, bool trusted);
+  // The media decoder's bytes.
+  [[nodiscard]] Result<Placement> media();
+  // The configured models, with what is known of them without reading anything.
+  std::vector<ModelStatus> models();
+  // The name that find() would give its Loadable; `name` itself when it is not known.
+  std::string canonical(const std::string& name) const;
+
+ private:
+  struct Known {
+    std::string identity;  // of the files that the cards were read from
+    Cards cards;
+  };
+
+  [[nodiscard]] Result<ModelConfig> resolve(const std::string& name, bool trusted) const;
+  [[nodiscard]] Result<std::string> identity(const ModelConfig& model) const;
+  [[nodiscard]] Result<Cards> cards(const ModelConfig& model, const std::string& identity);
+  [[nodiscard]] Result<Wish> wish(const ModelConfig& model, const std::string& identity);
+  [[nodiscard]] Result<Placement> place(const Wish& wish) const;
+  [[nodiscard]] Result<Placement> place_as_measured(Wish wish, const std::string& fingerprint);
+  Loadable loadable(const ModelConfig& model, const Wish& wish, Placement placement) const;
+
+  RosterOptions options_;
+  Demand demand_;  // the budgets, without wishes
+  std::mutex mutex_;
+  std::map<std::string, Known> known_;         // by model name
+  std::map<std::string, ModelStatus> planned_;  // likewise
+};
+
+}  // namespace gantry

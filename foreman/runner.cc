@@ -1,0 +1,379 @@
+// The job threads.
+#include "foreman/runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/limits.h"
+#include "foreman/job_state.h"
+#include "foreman/sha256.h"
+
+namespace gantry {
+
+namespace {
+
+// A queue that cannot be read or written is looked at again after so long.
+constexpr Millis kStorePause{1'000};
+
+bool is_retryable(Code code) {
+  return code == Code::kWorkerFailed || code == Code::kUnavailable || code == Code::kTimeout;
+}
+
+std::string dump(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string state_event(JobState state, const Job& job, const Error* error) {
+  nlohmann::json event = {
+      {"type", "state"}, {"state", job_state_name(state)}, {"attempt", job.attempts}};
+  if (error != nullptr) event["message"] = error->message;
+  return dump(event);
+}
+
+}  // namespace
+
+Result<FileIdentity> identify(Os& os, const std::string& path) {
+  Result<FileInfo> info = os.stat(path);
+  if (!info) return fail(info.error());
+  return FileIdentity{path, info->size, info->mtime_ns, info->inode};
+}
+
+// A claimed job and the context its executor gets.
+class Runner::Active final : public JobContext {
+ public:
+  Active(Runner& runner, Claim claimed)
+      : claim(std::move(claimed)), runner_(runner), dir_(runner.job_dir(claim.job.id)) {}
+
+  ForemanClient& foreman() override { return *runner_.options_.foreman; }
+  const Job& job() const override { return claim.job; }
+  const http::Cancel& cancelled() const override { return cancel; }
+  std::string dir() const override { return join_path(dir_, "work"); }
+
+  std::optional<std::string> checkpoint(const std::string& step) override {
+    Result<std::vector<Checkpoint>> kept = runner_.options_.store->checkpoints(claim.job.id);
+    if (!kept) return std::nullopt;
+    const auto found = std::ranges::find(*kept, step, &Checkpoint::step);
+    if (found == kept->end()) return std::nullopt;
+    const std::string file = join_path(join_path(dir_, "steps"), found->file);
+    Result<std::string> bytes = runner_.options_.os->read_file(file, kCheckpointMax);
+    if (bytes && sha256_hex(*bytes) == found->sha256) return std::move(*bytes);
+    // A step that cannot be trusted is done again.
+    runner_.options_.log->warn("checkpoint_damaged", {{"job", claim.job.id}, {"step", step}});
+    return std::nullopt;
+  }
+
+  Result<void> save_checkpoint(const std::string& step, std::string_view bytes) override {
+    if (bytes.size() > kCheckpointMax.n) {
+      return fail(Code::kTooLarge, fmt::format("a checkpoint of {}; the limit is {}",
+                                               format_bytes({bytes.size()}),
+                                               format_bytes(kCheckpointMax)));
+    }
+    // The token in the name: a stale holder can never write over what a newer one recorded.
+    const Checkpoint kept{step, fmt::format("{}.{}", sha256_hex(step).substr(0, 24), claim.token),
+                          sha256_hex(bytes)};
+    const std::string file = join_path(join_path(dir_, "steps"), kept.file);
+    Result<void> done = runner_.options_.os->write_file(file, bytes, 0600);
+    if (done) done = runner_.options_.store->add_checkpoint(claim.job.id, claim.token, kept);
+    return done;
+  }
+
+  void progress(double fraction, std::string_view step) override {
+    const double sound = std::clamp(fraction, 0.0, 1.0);
+    {
+      const std::lock_guard lock(mutex_);
+      progress_ = sound;
+      step_ = step;
+    }
+    runner_.options_.events->progress(
+        claim.job.id, dump({{"type", "progress"}, {"fraction", sound}, {"step", step}}));
+  }
+  void event(const nlohmann::json& event) override {
+    runner_.options_.events->add(claim.job.id, dump(event));
+  }
+  void fill_in(Job* job) {
+    const std::lock_guard lock(mutex_);
+    job->progress = progress_;
+    job->step = step_;
+  }
+  const std::string& folder() const { return dir_; }
+
+  const Claim claim;
+  http::Cancel cancel{false};
+  std::string device;  // under the runner's mutex
+
+ private:
+  Runner& runner_;
+  const std::string dir_;
+  std::mutex mutex_;
+  double progress_ = 0;
+  std::string step_;
+};
+
+Runner::Runner(RunnerOptions options) : options_(std::move(options)) {}
+
+Runner::~Runner() {
+  begin_stop();
+  finish_stop();
+}
+
+std::string Runner::job_dir(const std::string& id) const {
+  return join_path(options_.jobs_dir, id);
+}
+
+void Runner::start() {
+  if (Result<std::vector<Job>> ended = options_.store->unswept(); ended) {
+    for (const Job& job : *ended) sweep(job);
+  }
+  for (uint32_t i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { work(); });
+}
+
+void Runner::work() {
+  uint64_t seen = 0;
+  while (!stopping()) {
+    Result<std::optional<Claim>> claim = options_.store->claim(options_.clock->wall());
+    if (claim && *claim) {
+      run_one(std::move(**claim));
+      continue;
+    }
+    std::unique_lock lock(mutex_);
+    if (!claim) {
+      options_.log->error("claim_failed", {{"error", claim.error().message}});
+      changed_.wait_for(lock, kStorePause, [&] { return stopping_; });
+    } else {
+      // A job that was submitted after the claim looked has raised wakes_ meanwhile.
+      changed_.wait(lock, [&] { return stopping_ || wakes_ != seen; });
+      seen = wakes_;
+    }
+  }
+}
+
+void Runner::run_one(Claim claim) {
+  Active active(*this, std::move(claim));
+  const Job& job = active.claim.job;
+  {
+    const std::lock_guard lock(mutex_);
+    active_.push_back(&active);
+    if (stopping_) active.cancel = true;
+  }
+  options_.events->add(job.id, state_event(JobState::kRunning, job, nullptr));
+  options_.log->info("job_started", {{"job", job.id}, {"kind", job.spec.kind},
+                                     {"attempt", std::to_string(job.attempts)}});
+  // A cancel between the claim and the list above found nobody to tell.
+  if (Result<Job> now = options_.store->job(job.id); now && now->state == JobState::kCancelled) {
+    active.cancel = true;
+  }
+  record_for_certain(active, execute(active));
+  {
+    const std::lock_guard lock(mutex_);
+    active_.remove(&active);
+  }
+  Result<Job> now = options_.store->job(job.id);
+  if (!now) return;
+  const Error* error = now->error ? &*now->error : nullptr;
+  options_.events->add(job.id, state_event(now->state, *now, error));
+  options_.log->info("job_left", {{"job", job.id}, {"state", std::string(job_state_name(now->state))}});
+  if (is_final(now->state)) {
+    options_.events->end(job.id);
+    sweep(*now);
+  }
+}
+
+Result<std::string> Runner::execute(Active& active) {
+  const Claim& claim = active.claim;
+  if (active.cancel) return fail(Code::kCancelled, "cancelled before it began");
+  const auto executor = options_.executors->find(claim.job.spec.kind);
+  if (executor == options_.executors->end()) {
+    return fail(Code::kUnsupported, "this version has no jobs of kind " + claim.job.spec.kind);
+  }
+  if (Result<void> ready = prepare(claim); !ready) return fail(ready.error());
+  try {
+    Result<std::string> bytes = executor->second->run(active);
+    if (bytes && bytes->size() > kJobResultMax.n) {
+      return fail(Code::kTooLarge, fmt::format("a result of {}; the limit is {}",
+                                               format_bytes({bytes->size()}),
+                                               format_bytes(kJobResultMax)));
+    }
+    return bytes;
+  } catch (const std::exception& e) {
+    return fail(Code::kInternal, fmt::format("the job's executor failed: {}", e.what()));
+  }
+}
+
+// The inputs are what they were, the folder is there, and nothing half-written is in it.
+Result<void> Runner::prepare(const Claim& claim) {
+  for (const FileIdentity& file : claim.files) {
+    Result<FileIdentity> now = identify(*options_.os, file.path);
+    if (!now) return fail(now.error());
+    if (*now != file) {
+      return fail(Code::kConflict, file.path + " has changed since the job was submitted",
+                  "submit it again");
+    }
+  }
+  const std::string dir = job_dir(claim.job.id);
+  for (const char* part : {"work", "steps"}) {
+    Result<void> made = options_.os->make_dirs(join_path(dir, part), 0700);
+    if (!made) return made;
+  }
+  Result<std::vector<Checkpoint>> kept = options_.store->checkpoints(claim.job.id);
+  if (!kept) return fail(kept.error());
+  Result<std::vector<std::string>> there = options_.os->list(join_path(dir, "steps"));
+  if (!there) return fail(there.error());
+  for (const std::string& name : *there) {
+    if (std::ranges::find(*kept, name, &Checkpoint::file) == kept->end()) {
+      (void)options_.os->remove(join_path(join_path(dir, "steps"), name));
+    }
+  }
+  return {};
+}
+
+void Runner::record_for_certain(Active& active, const Result<std::string>& outcome) {
+  for (;;) {
+    Result<void> recorded = record(active, outcome);
+    if (recorded) return;
+    // Cancelled meanwhile, or not ours any more: what we have is not wanted.
+    if (recorded.error().code == Code::kConflict) return;
+    options_.log->error("record_failed", {{"job", active.claim.job.id},
+                                          {"error", recorded.error().message}});
+    std::unique_lock lock(mutex_);
+    // The row stays 'running': the next start puts it back in line.
+    if (changed_.wait_for(lock, kStorePause, [&] { return stopping_; })) return;
+  }
+}
+
+Result<void> Runner::record(Active& active, const Result<std::string>& outcome) {
+  const Claim& claim = active.claim;
+  std::string device;
+  {
+    const std::lock_guard lock(mutex_);
+    device = active.device;
+  }
+  if (!device.empty() && device != claim.job.device) {
+    Result<void> set = options_.store->set_device(claim.job.id, claim.token, device);
+    if (!set) return set;
+  }
+  if (outcome) return record_done(active, *outcome);
+  return record_failed(active, outcome.error());
+}
+
+Result<void> Runner::record_done(Active& active, const std::string& bytes) {
+  const Claim& claim = active.claim;
+  const std::string name = fmt::format("result.{}", claim.token);
+  const std::string file = join_path(active.folder(), name);
+  if (Result<void> written = options_.os->write_file(file, bytes, 0600); !written) return written;
+  Result<void> done = options_.store->finish(claim.job.id, claim.token, name, sha256_hex(bytes),
+                                             options_.clock->wall());
+  if (!done && done.error().code == Code::kConflict) (void)options_.os->remove(file);
+  return done;
+}
+
+Result<void> Runner::record_failed(Active& active, const Error& error) {
+  const Claim& claim = active.claim;
+  const std::string& id = claim.job.id;
+  if (active.cancel && stopping()) return options_.store->unclaim(id, claim.token);
+  if (!is_retryable(error.code)) {
+    return options_.store->fail_job(id, claim.token, error, options_.clock->wall());
+  }
+  Result<JobState> became = options_.store->retry(id, claim.token, error, options_.clock->wall());
+  if (!became) return fail(became.error());
+  if (*became == JobState::kQueued) {
+    options_.events->add(id, dump({{"type", "retry"}, {"message", error.message}}));
+  }
+  wake();
+  return {};
+}
+
+// An ended job keeps its result and nothing else.
+void Runner::sweep(const Job& job) {
+  const std::string dir = job_dir(job.id);
+  Result<void> swept;
+  if (job.state != JobState::kDone) {
+    swept = options_.os->remove(dir);
+  } else if (Result<std::vector<std::string>> there = options_.os->list(dir); there) {
+    for (const std::string& name : *there) {
+      if (name != job.result_file && swept) swept = options_.os->remove(join_path(dir, name));
+    }
+  }
+  if (swept) swept = options_.store->mark_swept(job.id);
+  if (!swept) options_.log->warn("not_swept", {{"job", job.id}, {"error", swept.error().message}});
+}
+
+void Runner::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++wakes_;
+  }
+  changed_.notify_all();
+}
+
+void Runner::cancelled(const std::string& id) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (Active* active : active_) {
+      if (active->claim.job.id != id) continue;
+      active->cancel = true;
+      return;
+    }
+  }
+  // Nobody runs it: its story ends here.
+  if (Result<Job> job = options_.store->job(id); job) {
+    options_.events->add(id, state_event(job->state, *job, nullptr));
+    options_.events->end(id);
+    sweep(*job);
+  }
+}
+
+void Runner::fill_in(Job* job) {
+  const std::lock_guard lock(mutex_);
+  for (Active* active : active_) {
+    if (active->claim.job.id == job->id && job->state == JobState::kRunning) active->fill_in(job);
+  }
+}
+
+uint32_t Runner::running() {
+  const std::lock_guard lock(mutex_);
+  return static_cast<uint32_t>(active_.size());
+}
+
+int Runner::priority_of(const http::Cancel& cancel) {
+  const std::lock_guard lock(mutex_);
+  for (const Active* active : active_) {
+    if (&active->cancel == &cancel) return active->claim.job.spec.priority;
+  }
+  return 0;
+}
+
+void Runner::uses_device(const http::Cancel& cancel, const std::string& device) {
+  const std::lock_guard lock(mutex_);
+  for (Active* active : active_) {
+    if (&active->cancel == &cancel) active->device = device;
+  }
+}
+
+void Runner::tell_all(const std::string& event) {
+  const std::lock_guard lock(mutex_);
+  for (const Active* active : active_) options_.events->add(active->claim.job.id, event);
+}
+
+bool Runner::stopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+void Runner::begin_stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    for (Active* active : active_) active->cancel = true;
+  }
+  changed_.notify_all();
+}
+
+void Runner::finish_stop() {
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+}  // namespace gantry

@@ -1,0 +1,85 @@
+// Runs the jobs: a few threads that claim, execute, record. A result is written aside, synced and
+// renamed by the job's claim, then recorded under its token, so that there is at most one.
+#pragma once
+
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/log.h"
+#include "base/os.h"
+#include "foreman/client.h"
+#include "foreman/events.h"
+#include "foreman/store.h"
+
+namespace gantry {
+
+struct RunnerOptions {
+  Os* os = nullptr;
+  const Clock* clock = nullptr;
+  Log* log = nullptr;
+  Store* store = nullptr;
+  Events* events = nullptr;
+  ForemanClient* foreman = nullptr;  // handed to the executors
+  const std::map<std::string, std::unique_ptr<Executor>>* executors = nullptr;
+  std::string jobs_dir;  // a folder a job: work/ (its own), steps/ (checkpoints), result.TOKEN
+  uint32_t threads = 2;
+};
+
+// How input files are told apart from what they were at submit.
+[[nodiscard]] Result<FileIdentity> identify(Os& os, const std::string& path);
+
+class Runner {
+ public:
+  explicit Runner(RunnerOptions options);
+  ~Runner();
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+
+  // Cleans what ended jobs left behind, then starts the threads.
+  void start();
+  void wake();  // there may be a job to claim
+  // After the store has cancelled it: its executor is told to end.
+  void cancelled(const std::string& id);
+  void fill_in(Job* job);  // progress and step of a running one
+  uint32_t running();
+
+  // A job's sessions are told from others by the cancel flag they pass. Which device it uses is
+  // recorded; its priority, 0 for what is no job.
+  int priority_of(const http::Cancel& cancel);
+  void uses_device(const http::Cancel& cancel, const std::string& device);
+  void tell_all(const std::string& event);  // to watchers of all running jobs
+
+  // Takes no more jobs and tells the running ones to end; they go back in line.
+  void begin_stop();
+  void finish_stop();  // waits for the threads
+
+ private:
+  class Active;
+  void work();
+  void run_one(Claim claim);
+  [[nodiscard]] Result<std::string> execute(Active& active);
+  [[nodiscard]] Result<void> prepare(const Claim& claim);
+  [[nodiscard]] Result<void> record(Active& active, const Result<std::string>& outcome);
+  [[nodiscard]] Result<void> record_done(Active& active, const std::string& bytes);
+  [[nodiscard]] Result<void> record_failed(Active& active, const Error& error);
+  // Until it is recorded, or the job is no longer ours, or we stop.
+  void record_for_certain(Active& active, const Result<std::string>& outcome);
+  void sweep(const Job& job);
+  bool stopping();
+  std::string job_dir(const std::string& id) const;
+
+  RunnerOptions options_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::list<Active*> active_;
+  std::vector<std::thread> threads_;
+  uint64_t wakes_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace gantry

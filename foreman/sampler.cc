@@ -1,0 +1,72 @@
+// The sampling thread.
+#include "foreman/sampler.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace gantry {
+
+Sampler::Sampler(Os& os, SamplerOptions options) : os_(os), options_(std::move(options)) {
+  thread_ = std::thread([this] { run(); });
+}
+
+Sampler::~Sampler() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void Sampler::watch(Probe* probe, int pid) {
+  const std::lock_guard lock(mutex_);
+  probe->pid_ = pid;
+  probes_.push_back(probe);
+  sample();
+  changed_.notify_all();
+}
+
+void Sampler::forget(Probe* probe) {
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::find(probes_, probe) == probes_.end()) return;
+  sample();  // what it held last
+  probes_.remove(probe);
+  probe->now_ = 0;
+  sample();
+}
+
+// Under the lock, so that a forgotten probe is not touched.
+void Sampler::sample() {
+  Bytes sum;
+  for (Probe* probe : probes_) {
+    const Bytes now = os_.pss(probe->pid_).value_or(Bytes{});
+    probe->now_ = now.n;
+    probe->peak_ = std::max(probe->peak_.load(), now.n);
+    sum += now;
+  }
+  total_ = sum.n;
+  total_peak_ = std::max(total_peak_.load(), sum.n);
+  const bool over = sum > options_.budget;
+  if (over && !over_ && options_.on_over) options_.on_over(sum, options_.budget);
+  over_ = over;
+}
+
+void Sampler::run() {
+  std::unique_lock lock(mutex_);
+  while (!ending_) {
+    if (probes_.empty()) {
+      changed_.wait(lock, [&] { return ending_ || !probes_.empty(); });
+      continue;
+    }
+    const auto begun = std::chrono::steady_clock::now();
+    sample();
+    const auto cost = std::chrono::steady_clock::now() - begun;
+    // Reading a large process' pages takes milliseconds, in which it cannot map memory: never more
+    // than a tenth of the time.
+    const auto pause = std::max<std::chrono::nanoseconds>(options_.interval, 9 * cost);
+    changed_.wait_for(lock, pause, [&] { return ending_; });
+  }
+}
+
+}  // namespace gantry

@@ -1,0 +1,65 @@
+// Watches what workers really hold: proportional set sizes, a few dozen times a second while there
+// is somebody to watch, and nothing at all otherwise.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <thread>
+
+#include "base/os.h"
+
+namespace gantry {
+
+// One watched process. Any thread may read it.
+class Probe {
+ public:
+  Bytes now() const { return {now_}; }
+  Bytes peak() const { return {peak_}; }
+
+ private:
+  friend class Sampler;
+  std::atomic<int> pid_{0};
+  std::atomic<uint64_t> now_{0};
+  std::atomic<uint64_t> peak_{0};
+};
+
+struct SamplerOptions {
+  // Short against a load (a peak can last for one matrix), long against reading /proc.
+  Millis interval{20};
+  Bytes budget;  // of all watched processes together
+  // Called on the sampler's thread when their sum passes the budget, once until it is below again.
+  std::function<void(Bytes sum, Bytes budget)> on_over;
+};
+
+class Sampler {
+ public:
+  Sampler(Os& os, SamplerOptions options);
+  ~Sampler();
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+
+  void watch(Probe* probe, int pid);  // samples at once
+  void forget(Probe* probe);          // not read or written afterwards
+  Bytes total() const { return {total_}; }
+  Bytes total_peak() const { return {total_peak_}; }
+
+ private:
+  void run();
+  void sample();
+
+  Os& os_;
+  SamplerOptions options_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::list<Probe*> probes_;
+  std::atomic<uint64_t> total_{0};
+  std::atomic<uint64_t> total_peak_{0};
+  bool over_ = false;
+  bool ending_ = false;
+  std::thread thread_;
+};
+
+}  // namespace gantry

@@ -1,0 +1,407 @@
+// The line in front of the models: waiting, serving, and the sessions that are lent.
+#include "foreman/scheduler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/limits.h"
+#include "foreman/instance.h"
+
+namespace gantry {
+
+namespace {
+
+// How soon a waiting caller notices its own cancel flag, which nobody announces.
+constexpr Millis kCancelPoll{20};
+// A worker found dead at the moment of lending is replaced so often before its user hears of it.
+constexpr int kLendTries = 3;
+
+std::string_view state_name(ModelState state) {
+  switch (state) {
+    case ModelState::kUnloaded: return "unloaded";
+    case ModelState::kLoading: return "loading";
+    case ModelState::kReady: return "ready";
+    case ModelState::kStopping: return "stopping";
+  }
+  return "unknown";
+}
+
+Error stopping_error() {
+  return {Code::kUnavailable, "the daemon is stopping", "start it again"};
+}
+
+}  // namespace
+
+class Scheduler::LentSession final : public Session {
+ public:
+  LentSession(Scheduler& scheduler, Instance& instance, Loadable loadable, double load_s)
+      : scheduler_(scheduler),
+        instance_(instance),
+        loadable_(std::move(loadable)),
+        load_s_(load_s) {
+    for (const Share& share : loadable_.shares) predicted_ += share.bytes;
+  }
+  ~LentSession() override { scheduler_.close(instance_); }
+  const std::string& model() const override { return loadable_.name; }
+  const std::string& device() const override { return loadable_.device; }
+  Worker& worker() override { return *instance_.worker; }
+  Bytes predicted() const override { return predicted_; }
+  Bytes measured() const override { return instance_.probe.peak(); }
+  double load_s() const override { return load_s_; }
+
+ private:
+  Scheduler& scheduler_;
+  Instance& instance_;
+  Loadable loadable_;  // a copy: the model's may be replaced while a dead worker is still lent
+  Bytes predicted_;
+  double load_s_;
+};
+
+class Scheduler::LentBytes final : public Hold {
+ public:
+  LentBytes(Scheduler& scheduler, Token token) : scheduler_(scheduler), token_(token) {}
+  ~LentBytes() override { scheduler_.release(token_, probe_); }
+  void started(int pid) override {
+    const SchedulerOptions& options = scheduler_.options_;
+    const uint64_t ticks = options.os->start_time(pid).value_or(0);
+    if (Result<void> bound = options.store->bind_lease(token_, pid, ticks, options.boot_id);
+        !bound) {
+      options.log->warn("lease_unbound", {{"error", bound.error().message}});
+    }
+    options.sampler->watch(&probe_, pid);
+  }
+  Bytes measured() const override { return probe_.peak(); }
+
+ private:
+  Scheduler& scheduler_;
+  Token token_;
+  Probe probe_;
+};
+
+Scheduler::Scheduler(SchedulerOptions options)
+    : options_(std::move(options)), ledger_(options_.budgets) {}
+
+Scheduler::~Scheduler() {
+  shutdown();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return lent_ == 0; });
+  reap_locked();
+}
+
+Result<std::unique_ptr<Session>> Scheduler::open(const Loadable& model, const http::Cancel& cancel,
+                                                 int priority) {
+  Error last;
+  for (int attempt = 0; attempt < kLendTries; ++attempt) {
+    Result<Lent> lent = open_once(model, cancel, priority);
+    if (!lent) return fail(lent.error());
+    Instance& instance = *lent->instance;
+    Result<void> alive = instance.alive();
+    if (alive) {
+      return std::make_unique<LentSession>(*this, instance, std::move(lent->loadable),
+                                           lent->waited_for_load ? instance.load_s : 0.0);
+    }
+    last = alive.error();
+    {
+      const std::lock_guard lock(mutex_);
+      if (!instance.death) instance.death = last;
+      instance.stop = true;
+    }
+    close(instance);
+  }
+  return fail(std::move(last));
+}
+
+Result<Scheduler::Model*> Scheduler::model_locked(const Loadable& loadable) {
+  for (const std::unique_ptr<Model>& model : models_) {
+    if (model->loadable.name != loadable.name) continue;
+    if (model->state == ModelState::kUnloaded) {
+      model->loadable = loadable;
+    } else if (model->loadable.fingerprint != loadable.fingerprint) {
+      model->next = loadable;
+      model->draining = true;
+    }
+    return model.get();
+  }
+  if (models_.size() >= kModelsMax) {
+    return fail(Code::kTooLarge, fmt::format("more than {} models were used", kModelsMax),
+                "restart the daemon");
+  }
+  models_.push_back(std::make_unique<Model>());
+  models_.back()->loadable = loadable;
+  return models_.back().get();
+}
+
+Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const http::Cancel& cancel,
+                                             int priority) {
+  std::unique_lock lock(mutex_);
+  if (!ledger_.could_hold(loadable.shares)) {
+    return fail(Code::kDoesNotFit, fmt::format("{} needs more than the budget", loadable.name),
+                fmt::format("see `gantry plan {}`", loadable.name));
+  }
+  Result<Model*> model = model_locked(loadable);
+  if (!model) return fail(model.error());
+  const Millis now = options_.clock->steady();
+  const std::deque<Millis>& failures = (*model)->failures;
+  if (failures.size() >= kLoadFailuresMax && now - failures.front() < kLoadFailureWindow) {
+    const Millis left = failures.front() + kLoadFailureWindow - now;
+    return fail((*model)->last_error->code,
+                fmt::format("{} failed to load {} times in a row; the last time: {}",
+                            loadable.name, failures.size(), (*model)->last_error->message),
+                fmt::format("look at `gantry logs {}`; it is tried again in {} s", loadable.name,
+                            left.count() / 1000 + 1));
+  }
+  Request request;
+  request.model = *model;
+  request.waiter.priority = priority;
+  if (Result<void> served = wait_locked(lock, request, cancel); !served) {
+    return fail(served.error());
+  }
+  return Lent{request.served, (*model)->loadable,
+              request.waiter.arrival <= request.served->ready_mark};
+}
+
+Result<std::unique_ptr<Hold>> Scheduler::hold(const std::string& name, const Shares& shares,
+                                              const http::Cancel& cancel, int priority) {
+  Request request;
+  request.waiter.priority = priority;
+  request.waiter.shares = shares;
+  {
+    std::unique_lock lock(mutex_);
+    if (!ledger_.could_hold(shares)) {
+      return fail(Code::kDoesNotFit, fmt::format("{} needs more than the budget", name),
+                  "raise --ram-budget");
+    }
+    if (Result<void> served = wait_locked(lock, request, cancel); !served) {
+      return fail(served.error());
+    }
+  }
+  auto lent = std::make_unique<LentBytes>(*this, request.token);
+  std::vector<LeaseRow> rows;
+  for (const Share& share : shares) {
+    rows.push_back({request.token, share.device, share.bytes, name, 0, 0, ""});
+  }
+  if (Result<void> added = options_.store->add_lease(rows); !added) return fail(added.error());
+  return lent;
+}
+
+Result<void> Scheduler::wait_locked(std::unique_lock<std::mutex>& lock, Request& request,
+                                    const http::Cancel& cancel) {
+  if (stopping_) return fail(stopping_error());
+  request.waiter.arrival = request.waiter.id = ++arrivals_;
+  line_.push_back(&request);
+  dispatch_locked();
+  while (!request.done) {
+    if (cancel) {
+      line_.remove(&request);
+      dispatch_locked();  // others may not have to wait for it any more
+      return fail(Code::kCancelled, "cancelled while waiting for a model");
+    }
+    changed_.wait_for(lock, kCancelPoll);
+  }
+  if (request.error) return fail(*request.error);
+  return {};
+}
+
+void Scheduler::dispatch_locked() {
+  reap_locked();
+  std::vector<Stall> stalls;
+  for (const std::unique_ptr<Model>& model : models_) {
+    Stall stall;
+    stall.state = model->state;
+    stall.shares = model->loadable.shares;
+    stall.slots = model->loadable.slots;
+    stall.last_served = model->last_served;
+    stall.sessions = model->current == nullptr ? 0 : model->current->sessions;
+    stall.draining = model->draining || (model->current != nullptr && model->current->death);
+    stalls.push_back(std::move(stall));
+  }
+  std::vector<Waiter> waiters;
+  for (Request* request : line_) {
+    const auto place = std::ranges::find(models_, request->model, &std::unique_ptr<Model>::get);
+    request->waiter.stall = request->model == nullptr
+                                ? kNoStall
+                                : static_cast<size_t>(place - models_.begin());
+    waiters.push_back(request->waiter);
+  }
+  const Moves moves = decide(stalls, waiters, ledger_);
+  for (const size_t i : moves.unload) stop_locked(*models_[i]);
+  for (const size_t i : moves.load) load_locked(*models_[i]);
+  for (const uint64_t id : moves.serve) {
+    const auto request =
+        std::ranges::find_if(line_, [&](const Request* r) { return r->waiter.id == id; });
+    if (request != line_.end()) serve_locked(**request);
+  }
+  changed_.notify_all();
+}
+
+void Scheduler::serve_locked(Request& request) {
+  line_.remove(&request);
+  request.done = true;
+  if (request.model == nullptr) {
+    request.token = options_.store->next_token();
+    if (Result<void> granted = ledger_.grant(request.token, request.waiter.shares); !granted) {
+      request.error = granted.error();
+      return;
+    }
+  } else {
+    request.served = request.model->current;
+    ++request.served->sessions;
+    request.model->last_served = ++served_;
+  }
+  ++lent_;
+}
+
+void Scheduler::load_locked(Model& model) {
+  auto instance = std::make_unique<Instance>();
+  instance->model = &model;
+  instance->token = options_.store->next_token();
+  if (Result<void> granted = ledger_.grant(instance->token, model.loadable.shares); !granted) {
+    refuse_locked(model, granted.error());
+    return;
+  }
+  Instance& kept = *instance;
+  try {
+    kept.keeper = std::thread([this, &kept] { keep(kept); });
+  } catch (const std::system_error&) {
+    (void)ledger_.release(kept.token);
+    refuse_locked(model, {Code::kUnavailable, "cannot start another thread",
+                          "raise the limit on threads (ulimit -u)"});
+    return;
+  }
+  model.state = ModelState::kLoading;
+  model.current = &kept;
+  instances_.push_back(std::move(instance));
+}
+
+void Scheduler::stop_locked(Model& model) {
+  model.state = ModelState::kStopping;
+  model.current->stop = true;
+  model.current->cancel = true;
+}
+
+// Everybody who waits for this model hears why it cannot be had.
+void Scheduler::refuse_locked(Model& model, const Error& error) {
+  for (auto at = line_.begin(); at != line_.end();) {
+    if ((*at)->model == &model) {
+      (*at)->error = error;
+      (*at)->done = true;
+      at = line_.erase(at);
+    } else {
+      ++at;
+    }
+  }
+}
+
+void Scheduler::reap_locked() {
+  instances_.remove_if([](const std::unique_ptr<Instance>& instance) {
+    if (!instance->finished || instance->sessions > 0) return false;
+    if (instance->keeper.get_id() == std::this_thread::get_id()) return false;
+    instance->keeper.join();  // it has said its last word: only its return is left
+    return true;
+  });
+}
+
+void Scheduler::close(Instance& instance) {
+  const std::lock_guard lock(mutex_);
+  --lent_;
+  if (--instance.sessions == 0) instance.idle_since = options_.clock->steady();
+  dispatch_locked();
+}
+
+void Scheduler::release(Token token, Probe& probe) {
+  options_.sampler->forget(&probe);
+  if (Result<void> removed = options_.store->remove_lease(token); !removed) {
+    options_.log->warn("lease_kept", {{"error", removed.error().message}});
+  }
+  const std::lock_guard lock(mutex_);
+  --lent_;
+  if (Result<void> released = ledger_.release(token); !released) {
+    options_.log->error("ledger", {{"error", released.error().message}});
+  }
+  dispatch_locked();
+}
+
+Result<void> Scheduler::unload(const std::string& name) {
+  std::unique_lock lock(mutex_);
+  for (const std::unique_ptr<Model>& model : models_) {
+    if (model->loadable.name != name) continue;
+    const Instance* going = model->current;
+    if (going == nullptr) return {};
+    const Token token = going->token;
+    model->draining = true;
+    dispatch_locked();
+    changed_.wait(lock, [&] { return !model->current || model->current->token != token; });
+    return {};
+  }
+  return fail(Code::kNotFound, name + " was never loaded", "see `gantry ps`");
+}
+
+Result<void> Scheduler::book_orphan(Token token, const Shares& shares) {
+  const std::lock_guard lock(mutex_);
+  return ledger_.grant(token, shares);
+}
+
+bool Scheduler::loaded(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(models_, [&](const std::unique_ptr<Model>& model) {
+    return model->loadable.name == name && model->state != ModelState::kUnloaded;
+  });
+}
+
+std::vector<ModelStatus> Scheduler::models() {
+  const std::lock_guard lock(mutex_);
+  std::vector<ModelStatus> all;
+  for (const std::unique_ptr<Model>& model : models_) {
+    ModelStatus status;
+    status.name = model->loadable.name;
+    status.kind = model->loadable.kind;
+    status.state = state_name(model->state);
+    for (const Share& share : model->loadable.shares) status.predicted += share.bytes;
+    status.placement = model->loadable.spec.placement;
+    if (const Instance* instance = model->current) {
+      status.pid = instance->pid;
+      status.measured = instance->probe.now();
+      status.sessions = instance->sessions;
+    }
+    all.push_back(std::move(status));
+  }
+  return all;
+}
+
+Bytes Scheduler::budget(const std::string& device) {
+  const std::lock_guard lock(mutex_);
+  return ledger_.budget(device);
+}
+
+Bytes Scheduler::booked(const std::string& device) {
+  const std::lock_guard lock(mutex_);
+  return ledger_.booked(device);
+}
+
+uint32_t Scheduler::in_use() {
+  const std::lock_guard lock(mutex_);
+  return lent_ + static_cast<uint32_t>(line_.size());
+}
+
+void Scheduler::shutdown() {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  for (Request* request : line_) {
+    request->error = stopping_error();
+    request->done = true;
+  }
+  line_.clear();
+  for (const std::unique_ptr<Instance>& instance : instances_) {
+    instance->stop = true;
+    instance->cancel = true;
+  }
+  changed_.notify_all();
+  changed_.wait(lock, [&] {
+    return std::ranges::all_of(instances_, [](const auto& i) { return i->finished; });
+  });
+  reap_locked();
+}
+
+}  // namespace gantry

@@ -1,0 +1,133 @@
+// Loads, lends and unloads models by the line's rules. Every loaded model has a keeper: one thread
+// that starts its worker, watches it, stops it and returns its bytes.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "foreman/client.h"
+#include "foreman/line.h"
+#include "foreman/sampler.h"
+#include "foreman/store.h"
+
+namespace gantry {
+
+using WorkerFactory = std::function<Result<std::unique_ptr<Worker>>(const WorkerSpec&)>;
+
+// What has to be known of a model to load it.
+struct Loadable {
+  std::string name;
+  std::string kind;
+  std::string device;       // where most of it runs
+  std::string fingerprint;  // of file and settings: what a measurement belongs to
+  Shares shares;
+  uint32_t slots = 1;  // sessions at once
+  Millis ttl{0};       // idle time before it is unloaded; 0: never
+  WorkerSpec spec;
+};
+
+struct SchedulerOptions {
+  Os* os = nullptr;
+  const Clock* clock = nullptr;
+  Log* log = nullptr;
+  Store* store = nullptr;      // leases and measurements
+  Sampler* sampler = nullptr;
+  WorkerFactory factory;
+  Shares budgets;
+  std::string boot_id;
+};
+
+// A right to bytes without a model, for a decoder. Gives them back when destroyed, which must come
+// after its process is gone.
+class Hold {
+ public:
+  virtual ~Hold() = default;
+  virtual void started(int pid) = 0;  // watched from here on
+  virtual Bytes measured() const = 0;
+};
+
+// Thread-safe. Sessions and holds must be gone before it is destroyed (the destructor waits).
+// Who holds a session and opens another may wait for itself: hold one at a time.
+class Scheduler {
+ public:
+  explicit Scheduler(SchedulerOptions options);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // kCancelled, kDoesNotFit, kUnavailable (stopping), kWorkerFailed and whatever starting gave.
+  [[nodiscard]] Result<std::unique_ptr<Session>> open(const Loadable& model,
+                                                      const http::Cancel& cancel, int priority);
+  [[nodiscard]] Result<std::unique_ptr<Hold>> hold(const std::string& name, const Shares& shares,
+                                                   const http::Cancel& cancel, int priority);
+  // Returns when it is gone; waits for its sessions. kNotFound when it was never loaded.
+  [[nodiscard]] Result<void> unload(const std::string& name);
+
+  // Books bytes of a process that will not die, for good.
+  [[nodiscard]] Result<void> book_orphan(Token token, const Shares& shares);
+  // Whether an idle load of it would find it there.
+  bool loaded(const std::string& name);
+  std::vector<ModelStatus> models();  // those that were ever opened; without placement
+  Bytes budget(const std::string& device);
+  Bytes booked(const std::string& device);
+  uint32_t in_use();  // sessions, holds and requests in line
+
+  // Nobody is served any more; workers are stopped, used ones too; returns when they are gone.
+  void shutdown();
+
+ private:
+  struct Model;
+  struct Instance;
+  struct Request;
+  class LentSession;
+  class LentBytes;
+
+  // Names ending in _locked want mutex_ held.
+  [[nodiscard]] Result<void> wait_locked(std::unique_lock<std::mutex>& lock, Request& request,
+                                         const http::Cancel& cancel);
+  struct Lent {
+    Instance* instance;
+    Loadable loadable;
+    bool waited_for_load;
+  };
+  [[nodiscard]] Result<Lent> open_once(const Loadable& model, const http::Cancel& cancel,
+                                       int priority);
+  [[nodiscard]] Result<Model*> model_locked(const Loadable& loadable);
+  void dispatch_locked();
+  void serve_locked(Request& request);
+  void load_locked(Model& model);
+  void stop_locked(Model& model);
+  void reap_locked();
+  void refuse_locked(Model& model, const Error& error);
+  void close(Instance& instance);
+  void release(Token token, Probe& probe);
+
+  void keep(Instance& instance);
+  [[nodiscard]] Result<void> start(Instance& instance);
+  void supervise(Instance& instance);
+  bool should_stop_locked(Instance& instance);
+  void put_away(Instance& instance);
+  bool memory_is_back(int pid);
+
+  SchedulerOptions options_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Ledger ledger_;
+  std::vector<std::unique_ptr<Model>> models_;
+  std::list<std::unique_ptr<Instance>> instances_;
+  std::list<Request*> line_;
+  uint64_t arrivals_ = 0;
+  uint64_t served_ = 0;
+  uint32_t lent_ = 0;  // sessions and holds
+  bool stopping_ = false;
+};
+
+}  // namespace gantry

@@ -1,0 +1,28 @@
+// The kinds of jobs: transcribe, minutes, generate. Each turns a JobSpec into the bytes of a
+// result, step by step, with a checkpoint after every step.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "foreman/client.h"
+
+namespace gantry {
+
+// Params (JSON object; every key optional) and files by kind:
+//   transcribe  {"model": "micro-asr"}; one recording
+//               -> {"segments": [...], "steps": [...]}
+//   minutes     {"speech", "vision", "language": model names, "part_lines": 1..}; a recording,
+//               then screenshots in the order they were taken
+//               -> {"transcript": [...], "screens": [{"file","text"}], "parts": [{"text"}],
+//                   "minutes": "- ...", "steps": [...]}
+//   generate    {"model": "micro-minutes", "prompt" (required), "system", "tokens_max",
+//               "temperature", "seed"}; pictures, if any
+//               -> {"text": "...", "steps": [...]}
+// "steps" are StepReports: what each cost, predicted and measured.
+using Executors = std::map<std::string, std::unique_ptr<Executor>>;
+Executors make_executors(Os& os);
+
+}  // namespace gantry

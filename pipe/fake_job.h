@@ -1,0 +1,160 @@
+// For tests: a foreman whose models are functions, and a job context with checkpoints in a map. The
+// language and vision workers answer over real HTTP on a unix socket.
+#pragma once
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "foreman/client.h"
+
+namespace gantry {
+
+class FakeModelWorker final : public Worker {
+ public:
+  using Answer = std::function<http::Response(const nlohmann::json& body)>;
+  Answer answer;                   // for HTTP; 200 bodies are whole event streams
+  std::vector<Segment> heard;      // for transcribe
+  std::optional<Error> dead;
+
+  FakeModelWorker() {
+    std::filesystem::create_directories(dir_);
+    http::ServerOptions options;
+    options.listen = {address_};
+    auto server = http::serve(options, [this](http::Exchange& exchange) {
+      exchange.reply(answer(nlohmann::json::parse(exchange.request().body, nullptr, false)));
+    });
+    if (server) server_ = std::move(*server);
+  }
+  ~FakeModelWorker() override {
+    server_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+  int pid() const override { return 1; }
+  [[nodiscard]] Result<void> ready(const http::Cancel&) override { return {}; }
+  void stop() override {}
+  const http::Address& address() const override { return address_; }
+  [[nodiscard]] Result<std::vector<Segment>> transcribe(
+      const std::string&, const http::Cancel&,
+      const std::function<void(const Segment&, Progress)>& on_segment) override {
+    if (dead) return fail(*dead);
+    for (const Segment& segment : heard) on_segment(segment, {0.5});
+    return heard;
+  }
+  [[nodiscard]] Result<void> alive() override {
+    if (dead) return fail(*dead);
+    return {};
+  }
+
+ private:
+  std::string dir_ = std::filesystem::temp_directory_path() /
+                     ("gantry_pipe_" + std::to_string(::getpid()));
+  http::Address address_{dir_ + "/s", {}, 0};
+  std::unique_ptr<http::Server> server_;
+};
+
+class FakeSession final : public Session {
+ public:
+  FakeSession(std::string model, Worker& worker, int* open)
+      : model_(model), worker_(worker), open_(open) {
+    ++*open_;
+  }
+  ~FakeSession() override { --*open_; }
+  const std::string& model() const override { return model_; }
+  const std::string& device() const override { return device_; }
+  Worker& worker() override { return worker_; }
+  Bytes predicted() const override { return MiB(40); }
+  Bytes measured() const override { return MiB(30); }
+  double load_s() const override { return 0.5; }
+
+ private:
+  const std::string model_, device_ = "cpu";
+  Worker& worker_;
+  int* open_;
+};
+
+class FakeForemanForPipes final : public ForemanClient {
+ public:
+  FakeModelWorker worker;
+  std::vector<std::string> opened;  // in order
+  int open_now = 0, open_most = 0, decodes = 0;
+  std::map<std::string, Error> refuse;  // by model
+
+  [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model, const http::Cancel&,
+                                                      bool) override {
+    if (const auto found = refuse.find(model); found != refuse.end()) return fail(found->second);
+    opened.push_back(model);
+    auto session = std::make_unique<FakeSession>(model, worker, &open_now);
+    open_most = std::max(open_most, open_now);
+    return session;
+  }
+  [[nodiscard]] Result<StepReport> decode(const std::string&, const std::string&,
+                                          const http::Cancel&) override {
+    ++decodes;
+    return StepReport{"decode", "ffmpeg", "cpu", MiB(60), MiB(50), 0, 0.1};
+  }
+  [[nodiscard]] Result<std::string> submit(const JobSpec&) override { return unused(); }
+  [[nodiscard]] Result<Job> job(const std::string&) override { return unused(); }
+  [[nodiscard]] Result<std::vector<Job>> jobs(uint32_t) override { return unused(); }
+  [[nodiscard]] Result<void> cancel(const std::string&) override { return unused(); }
+  [[nodiscard]] Result<std::string> result(const std::string&) override { return unused(); }
+  [[nodiscard]] Result<void> watch(const std::string&, const http::Cancel&,
+                                   const std::function<bool(const std::string&)>&) override {
+    return unused();
+  }
+  [[nodiscard]] Result<std::string> log(const std::string&, Bytes) override { return unused(); }
+  std::vector<ModelStatus> models() override { return {}; }
+  std::vector<LedgerStatus> ledger() override { return {}; }
+  [[nodiscard]] Result<void> load(const std::string&, bool) override { return unused(); }
+  [[nodiscard]] Result<void> unload(const std::string&) override { return unused(); }
+  static tl::unexpected<Error> unused() { return fail(Code::kInternal, "not for pipes"); }
+};
+
+class FakeJobContext final : public JobContext {
+ public:
+  FakeForemanForPipes& fake;
+  Job the_job;
+  http::Cancel cancel{false};
+  std::map<std::string, std::string> kept;
+  std::vector<nlohmann::json> events;
+  double last_fraction = 0;
+  bool went_back = false;
+  std::optional<Error> fail_saving;
+
+  FakeJobContext(FakeForemanForPipes& foreman, JobSpec spec)
+      : fake(foreman), the_job{.spec = std::move(spec)} {}
+  ForemanClient& foreman() override { return fake; }
+  const Job& job() const override { return the_job; }
+  const http::Cancel& cancelled() const override { return cancel; }
+  std::string dir() const override { return "/nowhere"; }
+  std::optional<std::string> checkpoint(const std::string& step) override {
+    const auto found = kept.find(step);
+    if (found == kept.end()) return std::nullopt;
+    return found->second;
+  }
+  [[nodiscard]] Result<void> save_checkpoint(const std::string& step,
+                                             std::string_view bytes) override {
+    if (fail_saving) return fail(*fail_saving);
+    kept[step] = std::string(bytes);
+    return {};
+  }
+  void progress(double fraction, std::string_view) override {
+    went_back = went_back || fraction < last_fraction - 1e-9;
+    last_fraction = fraction;
+  }
+  void event(const nlohmann::json& event) override { events.push_back(event); }
+};
+
+// A whole answer as llama-server streams it, in several deltas.
+inline http::Response chat_events(const std::string& text) {
+  std::string body;
+  for (size_t at = 0; at < text.size(); at += 3) {
+    const nlohmann::json delta = {{"content", text.substr(at, 3)}};
+    body += "data: " + nlohmann::json{{"choices", {{{"delta", delta}}}}}.dump() + "\n\n";
+  }
+  return {200, {{"Content-Type", "text/event-stream"}}, body + "data: [DONE]\n\n"};
+}
+
+}  // namespace gantry

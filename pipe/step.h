@@ -1,0 +1,44 @@
+// One step of a pipeline: a checkpoint if it was done before, else work under a session, told live.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "foreman/client.h"
+
+namespace gantry {
+
+nlohmann::json step_json(const StepReport& report);
+
+// Collects what each step cost and tells watchers as it happens. One thread.
+class Steps {
+ public:
+  Steps(JobContext& context, uint32_t steps_total);
+
+  // Opens a session for `model`, runs `work` in it and reports the step. The session is closed
+  // before this returns, so that the next step may use the whole budget.
+  [[nodiscard]] Result<void> with_model(const std::string& name, const std::string& model,
+                                        const std::function<Result<void>(Session&)>& work);
+  // The recording as a wav in the job's folder; decoded once.
+  [[nodiscard]] Result<std::string> decoded(const std::string& file);
+
+  // Speech to segments with live events; kept as a checkpoint.
+  [[nodiscard]] Result<std::vector<Segment>> transcribed(const std::string& file,
+                                                         const std::string& model);
+
+  void fraction_of_step(double done);  // 0..1 of the step that runs
+  const std::vector<StepReport>& reports() const { return reports_; }
+
+ private:
+  void begin(const std::string& name, const std::string& model);
+  void end(const StepReport& report);
+
+  JobContext& context_;
+  const double total_;
+  double finished_ = 0;
+  std::string current_;
+  std::vector<StepReport> reports_;
+};
+
+}  // namespace gantry

@@ -1,0 +1,50 @@
+// Bytes of one model, by kind and device: the formulas. docs of each figure stand in need.cc.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace gantry {
+
+constexpr uint32_t kContextDefault = 4096;
+constexpr uint32_t kUbatchMax = 1U << 20;
+constexpr uint32_t kSequencesMax = 1U << 12;
+constexpr const char* kHost = "cpu";  // the name of host memory in needs and shares
+
+// The product, or the maximum where it does not fit 64 bits: such a need never fits.
+uint64_t product(std::initializer_list<uint64_t> factors);
+
+uint32_t layers_of(const Wish& wish);   // 0 for commands and the media decoder
+uint32_t context_of(const Wish& wish);  // as planned; 0 where there is none
+bool flash_of(const Wish& wish);
+bool is_encoder(const Wish& wish);      // llama engine without a KV cache: embeddings
+bool is_tied(const ModelCard& card);    // the output matrix is the embedding once more
+Wish with_context(Wish wish, uint32_t context);
+
+// llama.cpp's graph buffer for one physical batch, and the work buffer beside it on the CPU.
+Bytes llama_graph_bytes(const Wish& wish);
+Bytes llama_work_bytes(const Wish& wish);
+// The vision encoder's graph for one image.
+Bytes vision_graph_bytes(const ModelCard& mmproj);
+// whisper.cpp's four graphs; on the CPU only what its worker ever touches of the decoder's.
+Bytes whisper_graph_bytes(const ModelCard& card, bool on_accelerator);
+// One process: libraries, vocabulary, request handling.
+Bytes overhead_bytes(const Wish& wish);
+
+// With the last `resident` layers on `accelerator` (empty: none). Host memory comes last and is
+// always there. A command that declares nothing needs `host_budget`.
+std::vector<Need> needs_of(const Wish& wish, const std::string& accelerator, uint32_t resident,
+                           Bytes host_budget);
+
+// What decoding one token reads on the accelerator and on the host, half the context filled.
+struct Touched {
+  double accelerator = 0;
+  double host = 0;
+};
+Touched touched_per_token(const Wish& wish, uint32_t resident);
+
+}  // namespace gantry

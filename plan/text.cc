@@ -1,0 +1,163 @@
+// A plan for scripts and for people.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "plan/plan.h"
+
+namespace gantry {
+
+namespace {
+
+using nlohmann::json;
+
+std::string engine_name(EngineKind engine) {
+  switch (engine) {
+    case EngineKind::kLlama: return "llama";
+    case EngineKind::kWhisper: return "whisper";
+    case EngineKind::kCommand: return "command";
+    case EngineKind::kMedia: return "media";
+  }
+  return "other";
+}
+
+json or_null(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
+
+json need_json(const Need& need) {
+  return {{"device", need.device},     {"weights", need.weights.n},
+          {"kv", need.kv.n},           {"compute", need.compute.n},
+          {"overhead", need.overhead.n}, {"total", need.total().n}};
+}
+
+json model_json(const Placement& model) {
+  json needs = json::array();
+  for (const Need& need : model.needs) needs.push_back(need_json(need));
+  return {{"name", model.name},
+          {"engine", engine_name(model.engine)},
+          {"context", model.context},
+          {"layers",
+           {{"resident", model.layers.resident},
+            {"streamed", model.layers.streamed},
+            {"cpu", model.layers.cpu}}},
+          {"speed",
+           {{"prefill", or_null(model.speed.prefill)}, {"decode", or_null(model.speed.decode)}}},
+          {"needs", needs},
+          {"fits_alone", model.fits_alone},
+          {"why", model.why}};
+}
+
+// Columns: name and device to the left, bytes to the right.
+class Table {
+ public:
+  void row(std::string name, std::string device, const std::vector<std::string>& cells) {
+    name_width_ = std::max(name_width_, name.size());
+    device_width_ = std::max(device_width_, device.size());
+    rows_.push_back({std::move(name), std::move(device), cells});
+  }
+  void line() { rows_.push_back({}); }
+
+  std::string text() const {
+    std::string out;
+    for (const Row& row : rows_) {
+      if (row.cells.empty()) {
+        out += std::string(name_width_ + device_width_ + 2 + 5 * 11, '-') + "\n";
+        continue;
+      }
+      std::string line = fmt::format("{:<{}}  {:<{}}", row.name, name_width_, row.device,
+                                     device_width_);
+      for (const std::string& cell : row.cells) line += fmt::format("{:>11}", cell);
+      line.resize(line.find_last_not_of(' ') + 1);
+      out += line + "\n";
+    }
+    return out;
+  }
+
+ private:
+  struct Row {
+    std::string name, device;
+    std::vector<std::string> cells;
+  };
+  std::vector<Row> rows_;
+  size_t name_width_ = 5;
+  size_t device_width_ = 6;
+};
+
+std::vector<std::string> cells(Bytes weights, Bytes kv, Bytes compute, Bytes overhead,
+                               Bytes total) {
+  return {format_bytes(weights), format_bytes(kv), format_bytes(compute), format_bytes(overhead),
+          format_bytes(total)};
+}
+
+std::string verdict(const Plan& plan) {
+  if (plan.together) {
+    return plan.models.size() == 1 ? "It fits." : "All fit at the same time.";
+  }
+  return plan.fits ? "They fit one at a time: loading one unloads another."
+                   : "It does not fit.";
+}
+
+std::string speed_text(const Placement& model) {
+  if (!model.speed.decode) return {};
+  const double rate = *model.speed.decode;
+  return rate < 100 ? fmt::format("; decodes at most {:.1f} tokens/s", rate)
+                    : fmt::format("; decodes at most {:.0f} tokens/s", rate);
+}
+
+}  // namespace
+
+nlohmann::json plan_json(const Plan& plan) {
+  json devices = json::array(), models = json::array(), fixes = json::array();
+  for (const DeviceShare& share : plan.devices) {
+    devices.push_back({{"name", share.name},
+                       {"weights", share.weights.n},
+                       {"kv", share.kv.n},
+                       {"compute", share.compute.n},
+                       {"overhead", share.overhead.n},
+                       {"total", share.total.n},
+                       {"peak", share.peak.n},
+                       {"budget", share.budget.n}});
+  }
+  for (const Placement& model : plan.models) models.push_back(model_json(model));
+  for (const Fix& fix : plan.fixes) {
+    fixes.push_back({{"change", fix.change}, {"saves_bytes", fix.saves.n}});
+  }
+  return {{"fits", plan.fits},       {"together", plan.together}, {"devices", devices},
+          {"models", models},        {"fixes", fixes},            {"notes", plan.notes}};
+}
+
+std::string plan_text(const Plan& plan) {
+  Table table;
+  table.row("model", "device", {"weights", "cache", "compute", "overhead", "total"});
+  for (const Placement& model : plan.models) {
+    for (const Need& need : model.needs) {
+      table.row(model.name, need.device,
+                cells(need.weights, need.kv, need.compute, need.overhead, need.total()));
+    }
+  }
+  table.line();
+  for (const DeviceShare& share : plan.devices) {
+    if (share.total.n == 0) continue;
+    table.row("together", share.name,
+              cells(share.weights, share.kv, share.compute, share.overhead, share.total));
+    table.row("largest", share.name, {"", "", "", "", format_bytes(share.peak)});
+    table.row("budget", share.name, {"", "", "", "", format_bytes(share.budget)});
+  }
+  std::string out = table.text() + "\n" + verdict(plan) + "\n";
+  for (const Placement& model : plan.models) {
+    out += fmt::format("  {}: {}{}\n", model.name, model.why, speed_text(model));
+  }
+  for (const std::string& note : plan.notes) out += "  note: " + note + "\n";
+  if (!plan.fixes.empty()) out += "Enough would be one of:\n";
+  for (const Fix& fix : plan.fixes) {
+    out += fmt::format("  {:<32} ({} {})\n", fix.change,
+                       fix.change.find("-budget") == std::string::npos ? "saves" : "adds",
+                       format_bytes(fix.saves));
+  }
+  if (!plan.fits && plan.fixes.empty()) {
+    out += "No single change of context, cache or budget is enough: use a smaller model.\n";
+  }
+  return out;
+}
+
+}  // namespace gantry

@@ -1,0 +1,229 @@
+// verify(): checks a plan against the machine and the demand with arithmetic of its own. Nothing
+// of need.cc or place.cc is used here, so that one mistake is not made twice.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "plan/plan.h"
+
+namespace gantry {
+
+namespace {
+
+__extension__ typedef unsigned __int128 Wide;  // a sum of any 64-bit figures is exact
+
+constexpr const char* kHostName = "cpu";
+
+tl::unexpected<Error> broken(const std::string& what) {
+  return fail(Code::kInternal, "the plan is wrong: " + what, "please report this");
+}
+
+Wide wide_total(const Need& need) {
+  return Wide{need.weights.n} + need.kv.n + need.compute.n + need.overhead.n;
+}
+
+// Budgets as the demand says, cut to what the machine has.
+std::map<std::string, uint64_t> budgets_of(const Machine& machine, const Demand& demand) {
+  std::map<std::string, uint64_t> budgets;
+  for (const Device& device : machine.devices) {
+    if (device.kind == DeviceKind::kCpu) continue;
+    uint64_t budget = device.free.n;
+    if (demand.vram && demand.vram->bytes) budget = std::min(budget, demand.vram->bytes->n);
+    if (demand.vram && demand.vram->fraction && !demand.vram->bytes) {
+      budget = std::min(budget, demand.vram->of(device.total).n);
+    }
+    budgets[device.name] = budget;
+  }
+  const Memory& memory = machine.memory;
+  uint64_t usable = memory.available.n, total = memory.total.n;
+  if (memory.cgroup_limit) {
+    const uint64_t limit = memory.cgroup_limit->n, used = memory.cgroup_used.n;
+    usable = std::min(usable, limit > used ? limit - used : 0);
+    total = std::min(total, limit);
+  }
+  if (demand.ram && demand.ram->bytes) {
+    budgets[kHostName] = std::min(usable, demand.ram->bytes->n);
+  } else if (demand.ram) {
+    budgets[kHostName] = std::min(usable, demand.ram->of({total}).n);
+  } else {
+    budgets[kHostName] =
+        static_cast<uint64_t>(static_cast<double>(usable) * kPlanRamFraction);
+  }
+  return budgets;
+}
+
+// The least that a model's needs must add up to, whatever the formulas say.
+struct Least {
+  Wide weights = 0;
+  Wide kv = 0;
+  Wide compute = 0;  // one batch of activations, in and out
+  uint32_t layers = 0;
+};
+
+Result<Least> least_of(const Wish& wish, uint32_t context) {
+  Least least;
+  if (!wish.card) return least;
+  const ModelCard& card = *wish.card;
+  for (const TensorGroup& group : card.groups) least.weights += group.bytes.n;
+  if (wish.mmproj) {
+    for (const TensorGroup& group : wish.mmproj->groups) least.weights += group.bytes.n;
+  }
+  least.layers = card.layers;
+  if (wish.engine == EngineKind::kWhisper) {
+    least.layers += card.audio_layers;
+    least.kv = Wide{card.state_bytes.n};
+    least.compute = Wide{8} * card.audio_context * card.embd;
+    return least;
+  }
+  if (context == 0 || (card.context_trained != 0 && context > card.context_trained)) {
+    return broken(wish.name + " has a context of " + std::to_string(context));
+  }
+  if (wish.context != 0 && context > wish.context) {
+    return broken(wish.name + " has more context than asked for");
+  }
+  least.compute = Wide{8} * std::min(wish.ubatch, context) * card.embd;
+  Wide row = 0;  // of one token, windows left out: those layers may keep less
+  for (const LayerKv& layer : card.kv) {
+    if (layer.window != 0 && layer.window < context) continue;
+    row += cache_row_bytes(wish.cache_k, layer.k_width).n;
+    row += cache_row_bytes(wish.cache_v, layer.v_width).n;
+  }
+  least.kv = (row * context + card.state_bytes.n) * wish.parallel;
+  return least;
+}
+
+// The r smallest layers are the least that r resident layers can take.
+Wide smallest_layers(const ModelCard& card, uint32_t count) {
+  std::map<int, uint64_t> layers;
+  for (const TensorGroup& group : card.groups) {
+    if (group.part == Part::kLayer) layers[group.layer] += group.bytes.n;
+  }
+  std::vector<uint64_t> sizes;
+  for (const auto& [layer, bytes] : layers) sizes.push_back(bytes);
+  std::ranges::sort(sizes);
+  Wide sum = 0;
+  for (uint32_t i = 0; i < count && i < sizes.size(); ++i) sum += sizes[i];
+  return sum;
+}
+
+Result<void> check_needs(const Wish& wish, const Placement& placement,
+                         const std::map<std::string, uint64_t>& budgets) {
+  std::map<std::string, const Need*> by_device;
+  bool fits = true;
+  Wide weights = 0, kv = 0, compute = 0;
+  for (const Need& need : placement.needs) {
+    const auto budget = budgets.find(need.device);
+    if (budget == budgets.end()) return broken(wish.name + " is on unknown " + need.device);
+    if (!by_device.emplace(need.device, &need).second) {
+      return broken(wish.name + " is on " + need.device + " twice");
+    }
+    if (wide_total(need) > budget->second) fits = false;
+    weights += need.weights.n;
+    kv += need.kv.n;
+    compute += need.compute.n;
+  }
+  const auto host = by_device.find(kHostName);
+  if (host == by_device.end()) return broken(wish.name + " needs no host memory");
+  if (placement.fits_alone != fits) {
+    return broken(wish.name + (fits ? " fits, and is said not to" : " is over a budget"));
+  }
+  const auto least = least_of(wish, placement.context);
+  if (!least) return fail(least.error());
+  if (weights < least->weights) return broken(wish.name + " lacks weights");
+  if (kv < least->kv) return broken(wish.name + " lacks cache");
+  if (compute < least->compute) return broken(wish.name + " lacks compute buffers");
+  const bool given = wish.measured_overhead || wish.declared;
+  if (host->second->overhead.n == 0 && !given && wish.engine != EngineKind::kCommand) {
+    return broken(wish.name + " is a process without overhead");
+  }
+  const Wide layers =
+      Wide{placement.layers.resident} + placement.layers.streamed + placement.layers.cpu;
+  if (layers != least->layers) return broken(wish.name + " lost a layer or has one too many");
+  if (placement.layers.streamed != 0) return broken(wish.name + " streams, nothing can yet");
+  if ((placement.layers.resident > 0) != (by_device.size() > 1)) {
+    return broken(wish.name + " has layers resident on no accelerator, or none on one");
+  }
+  if (wish.measured_overhead && host->second->overhead < *wish.measured_overhead) {
+    return broken(wish.name + " has less overhead than was measured");
+  }
+  if (wish.declared && host->second->total() < *wish.declared) {
+    return broken(wish.name + " has less than was declared");
+  }
+  if (!wish.card || wish.engine == EngineKind::kWhisper) return {};
+  if (host->second->weights.n < smallest_layers(*wish.card, placement.layers.cpu)) {
+    return broken(wish.name + " lacks weights on the host");
+  }
+  const Wide accelerator = weights - host->second->weights.n;
+  if (accelerator < smallest_layers(*wish.card, placement.layers.resident)) {
+    return broken(wish.name + " lacks weights on the accelerator");
+  }
+  return {};
+}
+
+// The share of a device is the sum of what the models need there.
+Result<void> check_share(const DeviceShare& share, const Plan& plan, uint64_t budget) {
+  Wide weights = 0, kv = 0, compute = 0, overhead = 0, peak = 0;
+  for (const Placement& model : plan.models) {
+    for (const Need& need : model.needs) {
+      if (need.device != share.name) continue;
+      weights += need.weights.n;
+      kv += need.kv.n;
+      compute += need.compute.n;
+      overhead += need.overhead.n;
+      peak = std::max(peak, wide_total(need));
+    }
+  }
+  const auto same = [](Bytes said, Wide found) {
+    return Wide{said.n} == std::min<Wide>(found, UINT64_MAX);
+  };
+  if (!same(share.weights, weights) || !same(share.kv, kv) || !same(share.compute, compute) ||
+      !same(share.overhead, overhead) || !same(share.peak, peak) ||
+      !same(share.total, weights + kv + compute + overhead)) {
+    return broken("the sums of " + share.name);
+  }
+  if (share.budget.n != budget) return broken("the budget of " + share.name);
+  if (plan.together && share.total.n > budget) return broken(share.name + " is over its budget");
+  return {};
+}
+
+bool sane(const std::optional<double>& rate) {
+  return !rate || (std::isfinite(*rate) && *rate > 0);
+}
+
+}  // namespace
+
+Result<void> verify(const Machine& machine, const Demand& demand, const Plan& plan) {
+  const auto budgets = budgets_of(machine, demand);
+  if (plan.models.size() != demand.wishes.size()) return broken("a model is missing");
+  bool fits = true;
+  for (size_t i = 0; i < plan.models.size(); ++i) {
+    const Placement& placement = plan.models[i];
+    const Wish& wish = demand.wishes[i];
+    if (placement.name != wish.name || placement.engine != wish.engine) {
+      return broken(wish.name + " is planned as " + placement.name);
+    }
+    if (auto sound = check_needs(wish, placement, budgets); !sound) return sound;
+    if (!sane(placement.speed.decode) || !sane(placement.speed.prefill)) {
+      return broken("the speed of " + wish.name);
+    }
+    fits = fits && placement.fits_alone;
+  }
+  if (plan.fits != fits) return broken("it fits, or it does not");
+  if (plan.together && !plan.fits) return broken("together without each alone");
+  if (plan.fits && !plan.fixes.empty()) return broken("fixes for what fits");
+  if (plan.devices.size() != budgets.size()) return broken("a device is missing");
+  bool together = fits;
+  std::map<std::string, int> seen;
+  for (const DeviceShare& share : plan.devices) {
+    const auto budget = budgets.find(share.name);
+    if (budget == budgets.end() || ++seen[share.name] > 1) {
+      return broken("device " + share.name + " is unknown or there twice");
+    }
+    if (auto sound = check_share(share, plan, budget->second); !sound) return sound;
+    together = together && share.total.n <= budget->second;
+  }
+  if (plan.together != together) return broken("all fit at once, and it says they do not");
+  return {};
+}
+
+}  // namespace gantry

@@ -1,0 +1,140 @@
+// For tests: the foreman's door over tables, with one FakeWorker behind every model.
+#pragma once
+
+#include <algorithm>
+
+#include "serve/fake_foreman.h"
+
+namespace gantry {
+
+class FakeSession final : public Session {
+ public:
+  FakeSession(std::string model, Worker& worker, std::atomic<int>& open)
+      : model_(std::move(model)), worker_(worker), open_(open) {
+    ++open_;
+  }
+  ~FakeSession() override { --open_; }
+  const std::string& model() const override { return model_; }
+  const std::string& device() const override { return device_; }
+  Worker& worker() override { return worker_; }
+  Bytes predicted() const override { return MiB(10); }
+  Bytes measured() const override { return MiB(9); }
+  double load_s() const override { return 0; }
+
+ private:
+  std::string model_;
+  std::string device_ = "cpu";
+  Worker& worker_;
+  std::atomic<int>& open_;
+};
+
+class FakeClient final : public ForemanClient {
+ public:
+  FakeClient() : worker(llama.address()) {
+    for (const auto& [name, kind] : {std::pair{"chat", "language"}, std::pair{"ears", "speech"},
+                                     std::pair{"eyes", "vision"}, std::pair{"vec", "embedding"}}) {
+      ModelStatus model;
+      model.name = name;
+      model.kind = kind;
+      model.state = "unloaded";
+      table.push_back(model);
+    }
+  }
+  FakeLlama llama;
+  FakeWorker worker;
+  std::vector<ModelStatus> table;
+  std::map<std::string, std::string> aliases;
+  std::map<std::string, Job> job_table;
+  std::optional<Error> open_fault, decode_fault, submit_fault, watch_fault;
+  std::string job_result = "{\"text\":\"done\"}";
+  std::vector<std::string> events;
+  bool hold_open = false;    // open waits for its cancel flag, as in a line
+  bool hold_events = false;  // watch waits for the client to leave after its events
+  std::atomic<int> sessions{0}, opened{0}, waiting{0}, watched{0};
+  std::atomic<bool> trusted{false};
+  std::string decoded_bytes;   // what decode found in its file
+  std::string loaded, unloaded;
+  JobSpec submitted;
+
+  [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model,
+                                                      const http::Cancel& cancel,
+                                                      bool is_trusted) override {
+    trusted = is_trusted;
+    if (hold_open) {
+      ++waiting;
+      while (!cancel) std::this_thread::sleep_for(Millis{1});
+      --waiting;
+      return fail(Code::kCancelled, "cancelled");
+    }
+    if (open_fault) return fail(*open_fault);
+    const std::string name = aliases.contains(model) ? aliases.at(model) : model;
+    const bool known = std::any_of(table.begin(), table.end(),
+                                   [&](const ModelStatus& row) { return row.name == name; });
+    if (!known && !is_trusted) return fail(Code::kNotFound, "no model " + name);
+    ++opened;
+    return std::make_unique<FakeSession>(name, worker, sessions);
+  }
+  [[nodiscard]] Result<StepReport> decode(const std::string& file, const std::string& wav,
+                                          const http::Cancel&) override {
+    auto os = make_real_os();
+    decoded_bytes = os->read_file(file, MiB(1)).value_or("?");
+    if (decode_fault) return fail(*decode_fault);
+    auto written = os->write_file(wav, std::string(44 + 32'000, '\0'), 0600);
+    if (!written) return fail(written.error());
+    return StepReport{};
+  }
+  [[nodiscard]] Result<std::string> submit(const JobSpec& spec) override {
+    if (submit_fault) return fail(*submit_fault);
+    submitted = spec;
+    return std::string("01jaaaaaaaaaaaaaaaaa");
+  }
+  [[nodiscard]] Result<Job> job(const std::string& id) override {
+    if (!job_table.contains(id)) return fail(Code::kNotFound, "no job " + id);
+    return job_table.at(id);
+  }
+  [[nodiscard]] Result<std::vector<Job>> jobs(uint32_t limit) override {
+    std::vector<Job> list;
+    for (const auto& [id, job] : job_table) {
+      if (list.size() < limit) list.push_back(job);
+    }
+    return list;
+  }
+  [[nodiscard]] Result<void> cancel(const std::string& id) override {
+    Job& job = job_table.at(id);
+    if (job.state == JobState::kDone) return fail(Code::kConflict, "the job has ended");
+    job.state = JobState::kCancelled;
+    return {};
+  }
+  [[nodiscard]] Result<std::string> result(const std::string&) override { return job_result; }
+  [[nodiscard]] Result<void> watch(
+      const std::string&, const http::Cancel& gone,
+      const std::function<bool(const std::string&)>& on_event) override {
+    if (watch_fault) return fail(*watch_fault);
+    for (const std::string& event : events) {
+      if (!on_event(event)) break;
+    }
+    while (hold_events && !gone) std::this_thread::sleep_for(Millis{1});
+    ++watched;
+    return {};
+  }
+  [[nodiscard]] Result<std::string> log(const std::string& model, Bytes) override {
+    if (model != "chat") return fail(Code::kNotFound, "no model");
+    return std::string("last words\n");
+  }
+  std::vector<ModelStatus> models() override { return table; }
+  std::vector<LedgerStatus> ledger() override {
+    return {{"cpu", MiB(300), MiB(100), MiB(90)}};
+  }
+  [[nodiscard]] Result<void> load(const std::string& model, bool is_trusted) override {
+    trusted = is_trusted;
+    if (open_fault) return fail(*open_fault);
+    loaded = model;
+    return {};
+  }
+  [[nodiscard]] Result<void> unload(const std::string& model) override {
+    unloaded = model;
+    return {};
+  }
+};
+
+}  // namespace gantry

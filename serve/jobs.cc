@@ -1,0 +1,183 @@
+// Routes of durable jobs: submit, list, look, wait, cancel.
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "serve/api.h"
+#include "serve/json.h"
+
+namespace gantry {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr uint32_t kJobsListed = 100;  // unless ?limit= says otherwise
+constexpr uint32_t kJobsListedMax = 1000;
+constexpr int kPriorityMax = 100;
+constexpr size_t kIdempotencyKeyMax = 200;
+constexpr size_t kResultShown = 1 << 20;  // larger ones are fetched from .../result
+
+std::optional<ApiError> read_text(const json& body, const char* key, std::string* out) {
+  const auto found = body.find(key);
+  if (found == body.end() || found->is_null()) return std::nullopt;
+  if (!found->is_string()) return bad_request(std::string(key) + " must be a text", key);
+  *out = found->get<std::string>();
+  return std::nullopt;
+}
+
+// A stranger must not name our files in params either: only their free texts may look like paths.
+std::optional<ApiError> refuse_paths(const json& params) {
+  for (const auto& [key, value] : params.items()) {
+    if (key == "prompt" || key == "system") continue;
+    const std::string text = value.is_string() ? value.get<std::string>() : std::string();
+    if (value.is_structured() || looks_like_path(text)) {
+      return ApiError{403, "params." + key + " may name files over the unix socket only",
+                      std::string(code_name(Code::kPermission)), "params"};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> read_files(const json& body, bool local, JobSpec* spec) {
+  const auto files = body.find("files");
+  if (files == body.end() || files->is_null()) return std::nullopt;
+  if (!files->is_array()) return bad_request("files must be a list of paths", "files");
+  if (files->size() > kJobFilesMax) {
+    return bad_request("more than " + std::to_string(kJobFilesMax) + " files", "files");
+  }
+  if (!local && !files->empty()) {
+    return ApiError{403,
+                    "files may be named over the unix socket only (use `gantry submit` on this "
+                    "machine, or upload to /v1/audio/transcriptions)",
+                    std::string(code_name(Code::kPermission)), "files"};
+  }
+  for (const json& file : *files) {
+    if (!file.is_string()) return bad_request("files must be a list of paths", "files");
+    const auto& path = file.get_ref<const std::string&>();
+    if (!path.starts_with('/') || path.find('\0') != path.npos) {
+      return bad_request("files must be absolute paths", "files");
+    }
+    spec->files.push_back(path);
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> read_spec(const json& body, bool local, JobSpec* spec) {
+  if (auto error = read_text(body, "kind", &spec->kind)) return error;
+  if (spec->kind.empty()) return bad_request("kind is missing", "kind");
+  if (auto error = read_text(body, "idempotency_key", &spec->idempotency_key)) return error;
+  if (spec->idempotency_key.size() > kIdempotencyKeyMax) {
+    return bad_request("idempotency_key is too long", "idempotency_key");
+  }
+  const json params = body.value("params", json::object());
+  if (!params.is_object()) return bad_request("params must be an object", "params");
+  if (!local) {
+    if (auto error = refuse_paths(params)) return error;
+  }
+  spec->params = dump(params);
+  const json priority = body.value("priority", json(0));
+  if (!priority.is_number_integer() || priority < -kPriorityMax || priority > kPriorityMax) {
+    return bad_request("priority must be a whole number from -100 to 100", "priority");
+  }
+  spec->priority = priority.get<int>();
+  return read_files(body, local, spec);
+}
+
+// The job of the path's id, or nothing when answered.
+std::optional<Job> find_job(Call& call) {
+  if (is_id(call.argument)) {
+    auto job = call.api.foreman.job(call.argument);
+    if (job) return std::move(*job);
+    if (job.error().code != Code::kNotFound) {
+      call.reply(api_error(job.error()));
+      return std::nullopt;
+    }
+  }
+  call.reply(ApiError{404, "there is no such job (GET /v1/jobs lists them)",
+                      std::string(code_name(Code::kNotFound)), {}});
+  return std::nullopt;
+}
+
+}  // namespace
+
+void submit_job(Call& call) {
+  const auto body = read_body(call, false);
+  if (!body) return;
+  JobSpec spec;
+  if (const auto error = read_spec(*body, call.exchange.local(), &spec)) return call.reply(*error);
+  auto id = call.api.foreman.submit(spec);
+  if (!id) return call.reply(api_error(id.error()));
+  http::Response response = json_response(202, {{"id", *id}});
+  response.headers.emplace_back("Location", "/v1/jobs/" + *id);
+  call.reply(std::move(response));
+}
+
+void list_jobs(Call& call) {
+  uint32_t limit = kJobsListed;
+  if (const auto text = call.request().query("limit")) {
+    const char* end = text->data() + text->size();
+    const auto [stop, error] = std::from_chars(text->data(), end, limit);
+    if (error != std::errc{} || stop != end || limit == 0 || limit > kJobsListedMax) {
+      return call.reply(bad_request("limit must be from 1 to 1000", "limit"));
+    }
+  }
+  auto jobs = call.api.foreman.jobs(limit);
+  if (!jobs) return call.reply(api_error(jobs.error()));
+  json list = json::array();
+  for (const Job& job : *jobs) list.push_back(job_json(job));
+  call.reply(json_response(200, {{"object", "list"}, {"data", list}}));
+}
+
+void show_job(Call& call) {
+  const auto job = find_job(call);
+  if (!job) return;
+  if (job->state != JobState::kDone) return call.reply(json_response(200, job_json(*job)));
+  auto result = call.api.foreman.result(job->id);
+  if (!result) return call.reply(api_error(result.error()));
+  const bool shown = result->size() <= kResultShown;
+  call.reply(json_response(200, job_json(*job, shown ? &*result : nullptr)));
+}
+
+void job_result(Call& call) {
+  const auto job = find_job(call);
+  if (!job) return;
+  if (job->state == JobState::kFailed && job->error) return call.reply(api_error(*job->error));
+  if (job->state != JobState::kDone) {
+    const std::string state(job_state_name(job->state));
+    return call.reply(ApiError{409, "the job is " + state + " and has no result",
+                               std::string(code_name(Code::kConflict)), {}});
+  }
+  auto bytes = call.api.foreman.result(job->id);
+  if (!bytes) return call.reply(api_error(bytes.error()));
+  const bool is_json = bytes->starts_with('{') || bytes->starts_with('[');
+  call.reply(text_response(200, is_json ? "application/json" : "text/plain; charset=utf-8",
+                           std::move(*bytes)));
+}
+
+void job_events(Call& call) {
+  const auto job = find_job(call);
+  if (!job) return;
+  http::Response head;
+  head.headers = {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-cache"}};
+  if (!call.exchange.begin(head)) return;
+  auto watched = call.api.foreman.watch(
+      job->id, call.exchange.gone(), [&](const std::string& line) {
+        return call.exchange.write("data: " + line + "\n\n").has_value();
+      });
+  if (!watched && !call.exchange.gone()) {
+    (void)call.exchange.write("data: " + dump(error_json(api_error(watched.error()))) + "\n\n");
+  }
+}
+
+void cancel_job(Call& call) {
+  const auto job = find_job(call);
+  if (!job) return;
+  auto cancelled = call.api.foreman.cancel(job->id);
+  if (!cancelled) return call.reply(api_error(cancelled.error()));
+  auto now = call.api.foreman.job(job->id);
+  call.reply(json_response(200, job_json(now ? *now : *job)));
+}
+
+}  // namespace gantry

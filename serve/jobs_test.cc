@@ -1,0 +1,164 @@
+// Tests of the routes of jobs through the server.
+#include "serve/test_server.h"
+
+namespace gantry {
+namespace {
+
+class Jobs : public ApiTest {
+ protected:
+  static constexpr const char* kId = "01jaaaaaaaaaaaaaaaaa";
+  void add(JobState state) {
+    Job job;
+    job.id = kId;
+    job.spec.kind = "generate";
+    job.state = state;
+    foreman_.job_table[kId] = job;
+  }
+  std::string path(const std::string& tail = "") { return std::string("/v1/jobs/") + kId + tail; }
+};
+
+TEST_F(Jobs, SubmitAnswers202WithTheId) {
+  start();
+  const auto response = post_local("/v1/jobs", {{"kind", "transcribe"},
+                                                {"params", {{"model", "ears"}}},
+                                                {"files", {"/a.wav"}},
+                                                {"priority", 3},
+                                                {"idempotency_key", "k"}});
+  EXPECT_EQ(response.status, 202);
+  EXPECT_EQ(json::parse(response.body)["id"], kId);
+  EXPECT_EQ(response.header("Location"), path());
+  EXPECT_EQ(foreman_.submitted.kind, "transcribe");
+  EXPECT_EQ(foreman_.submitted.params, "{\"model\":\"ears\"}");
+  EXPECT_EQ(foreman_.submitted.files, std::vector<std::string>{"/a.wav"});
+  EXPECT_EQ(foreman_.submitted.priority, 3);
+  EXPECT_EQ(foreman_.submitted.idempotency_key, "k");
+}
+
+TEST_F(Jobs, StrangersNameNoFiles) {
+  start();
+  json body = {{"kind", "generate"}, {"params", {{"prompt", "/tell/me"}, {"model", "chat"}}}};
+  EXPECT_EQ(post("/v1/jobs", body).status, 202);
+  body["files"] = json::array();
+  EXPECT_EQ(post("/v1/jobs", body).status, 202);
+  body["files"] = {"/etc/passwd"};
+  EXPECT_EQ(error_of(post("/v1/jobs", body)), "403 permission_error permission files");
+  body.erase("files");
+  body["params"]["model"] = "/m.gguf";
+  EXPECT_EQ(error_of(post("/v1/jobs", body)), "403 permission_error permission params");
+  body["params"]["model"] = {"/m.gguf"};
+  EXPECT_EQ(error_of(post("/v1/jobs", body)), "403 permission_error permission params");
+  EXPECT_EQ(post_local("/v1/jobs", body).status, 202);
+}
+
+TEST_F(Jobs, BadBodies) {
+  start();
+  const json good = {{"kind", "generate"}};
+  const auto with = [&](const char* key, const json& value) {
+    json body = good;
+    body[key] = value;
+    return error_of(post_local("/v1/jobs", body));
+  };
+  EXPECT_EQ(post_local("/v1/jobs", good).status, 202);
+  EXPECT_EQ(with("kind", ""), "400 invalid_request_error usage kind");
+  EXPECT_EQ(with("kind", 7), "400 invalid_request_error usage kind");
+  EXPECT_EQ(with("params", "text"), "400 invalid_request_error usage params");
+  EXPECT_EQ(with("files", "text"), "400 invalid_request_error usage files");
+  EXPECT_EQ(with("files", {7}), "400 invalid_request_error usage files");
+  EXPECT_EQ(with("files", {"relative.wav"}), "400 invalid_request_error usage files");
+  EXPECT_EQ(with("priority", "high"), "400 invalid_request_error usage priority");
+  EXPECT_EQ(with("priority", 101), "400 invalid_request_error usage priority");
+  EXPECT_EQ(with("priority", 1.5), "400 invalid_request_error usage priority");
+  EXPECT_EQ(with("idempotency_key", std::string(201, 'k')),
+            "400 invalid_request_error usage idempotency_key");
+  json body = good;
+  body["priority"] = 100;
+  body["idempotency_key"] = std::string(200, 'k');
+  EXPECT_EQ(post_local("/v1/jobs", body).status, 202);
+  foreman_.submit_fault = Error{Code::kUsage, "no such kind", "use transcribe"};
+  EXPECT_EQ(error_of(post_local("/v1/jobs", good)), "400 invalid_request_error usage");
+}
+
+TEST_F(Jobs, FilesAtNAndNPlusOne) {
+  start();
+  json body = {{"kind", "minutes"}, {"files", json::array()}};
+  for (uint32_t i = 0; i < kJobFilesMax; ++i) body["files"].push_back("/f");
+  EXPECT_EQ(post_local("/v1/jobs", body).status, 202);
+  body["files"].push_back("/f");
+  EXPECT_EQ(error_of(post_local("/v1/jobs", body)), "400 invalid_request_error usage files");
+}
+
+TEST_F(Jobs, ListShowAndResult) {
+  add(JobState::kDone);
+  start();
+  const json list = json::parse(get("/v1/jobs?limit=5").body);
+  ASSERT_EQ(list["data"].size(), 1u);
+  EXPECT_EQ(list["data"][0]["id"], kId);
+  for (const char* limit : {"0", "1001", "x", "-1", "5x", ""}) {
+    EXPECT_EQ(error_of(get(std::string("/v1/jobs?limit=") + limit)),
+              "400 invalid_request_error usage limit");
+  }
+  EXPECT_EQ(json::parse(get(path()).body)["result"]["text"], "done");
+  const auto result = get(path("/result"));
+  EXPECT_EQ(result.body, "{\"text\":\"done\"}");
+  EXPECT_EQ(result.header("Content-Type"), "application/json");
+}
+
+TEST_F(Jobs, AJobWithoutAResultSaysWhy) {
+  add(JobState::kRunning);
+  start();
+  EXPECT_EQ(error_of(get(path("/result"))), "409 invalid_request_error conflict");
+  foreman_.job_table[kId].state = JobState::kFailed;
+  foreman_.job_table[kId].error = Error{Code::kCorrupt, "no audio in it", ""};
+  EXPECT_EQ(message_of(get(path("/result"))), "no audio in it");
+  EXPECT_EQ(json::parse(get(path()).body)["error"]["code"], "corrupt");
+}
+
+TEST_F(Jobs, UnknownIdsAre404OnEveryRoute) {
+  start();
+  for (const std::string& id : {std::string("01jbbbbbbbbbbbbbbbbb"), std::string("..%2F..%2Fx"),
+                                std::string(500, 'a')}) {
+    const std::string target = "/v1/jobs/" + id;
+    EXPECT_EQ(error_of(get(target)), "404 invalid_request_error not_found");
+    EXPECT_EQ(error_of(get(target + "/result")), "404 invalid_request_error not_found");
+    EXPECT_EQ(error_of(get(target + "/events")), "404 invalid_request_error not_found");
+    EXPECT_EQ(error_of(post(target + "/cancel", std::string())),
+              "404 invalid_request_error not_found");
+  }
+}
+
+TEST_F(Jobs, EventsAreAStream) {
+  add(JobState::kRunning);
+  foreman_.events = {"{\"n\":1}", "{\"n\":2}"};
+  start();
+  const auto response = get(path("/events"));
+  EXPECT_EQ(response.header("Content-Type"), "text/event-stream");
+  EXPECT_EQ(response.body, "data: {\"n\":1}\n\ndata: {\"n\":2}\n\n");
+  foreman_.watch_fault = Error{Code::kIo, "broken", ""};
+  EXPECT_NE(get(path("/events")).body.find("\"broken\""), std::string::npos);
+}
+
+TEST_F(Jobs, AWatcherThatLeavesIsForgotten) {
+  add(JobState::kRunning);
+  foreman_.events = {"{\"n\":1}"};
+  foreman_.hold_events = true;
+  start();
+  http::RawPeer peer(tcp());
+  peer.send("GET " + path("/events") + " HTTP/1.1\r\nHost: " + tcp().text() + "\r\n\r\n");
+  peer.read_until_text("\"n\":1");
+  EXPECT_EQ(foreman_.watched, 0);
+  peer.close();
+  wait_for([&] { return foreman_.watched == 1; });
+}
+
+TEST_F(Jobs, Cancel) {
+  add(JobState::kRunning);
+  start();
+  const auto response = post(path("/cancel"), std::string());
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(json::parse(response.body)["state"], "cancelled");
+  foreman_.job_table[kId].state = JobState::kDone;
+  EXPECT_EQ(error_of(post(path("/cancel"), std::string())), "409 invalid_request_error conflict");
+}
+
+}  // namespace
+}  // namespace gantry

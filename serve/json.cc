@@ -1,0 +1,76 @@
+// The foreman's values as JSON.
+#include "serve/json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace gantry {
+
+using nlohmann::json;
+
+namespace {
+
+json time_or_null(WallTime time) {
+  return time == WallTime{} ? json(nullptr) : json(format_time(time));
+}
+
+json result_value(const std::string& bytes) {
+  if (bytes.starts_with('{') || bytes.starts_with('[')) {
+    json value = json::parse(bytes, nullptr, false);
+    if (!value.is_discarded()) return value;
+  }
+  return bytes;
+}
+
+json error_value(const std::optional<Error>& error) {
+  if (!error) return nullptr;
+  return {{"code", code_name(error->code)},
+          {"message", error->message},
+          {"remedy", error->remedy}};
+}
+
+}  // namespace
+
+json job_json(const Job& job, const std::string* result) {
+  return {{"id", job.id},
+          {"kind", job.spec.kind},
+          {"state", job_state_name(job.state)},
+          {"attempts", job.attempts},
+          {"device", job.device},
+          {"result", result == nullptr ? json(nullptr) : result_value(*result)},
+          {"result_sha256", job.result_sha256.empty() ? json(nullptr) : json(job.result_sha256)},
+          {"error", error_value(job.error)},
+          {"priority", job.spec.priority},
+          {"files", job.spec.files},
+          {"submitted", time_or_null(job.submitted)},
+          {"started", time_or_null(job.started)},
+          {"finished", time_or_null(job.finished)},
+          {"progress", job.progress},
+          {"step", job.step}};
+}
+
+json model_json(const ModelStatus& model) {
+  return {{"id", model.name},     {"object", "model"},    {"created", 0},
+          {"owned_by", "gantry"}, {"kind", model.kind},   {"state", model.state}};
+}
+
+json running_json(const ModelStatus& model) {
+  json devices = json::array();
+  for (const Need& need : model.placement.needs) devices.push_back(need.device);
+  return {{"model", model.name},
+          {"kind", model.kind},
+          {"state", model.state},
+          {"pid", model.pid},
+          {"sessions", model.sessions},
+          {"devices", devices},
+          {"predicted_bytes", model.predicted.n},
+          {"measured_bytes", model.measured.n}};
+}
+
+json ledger_json(const LedgerStatus& device) {
+  return {{"name", device.device},
+          {"budget_bytes", device.budget.n},
+          {"booked_bytes", device.booked.n},
+          {"measured_peak_bytes", device.measured_peak.n}};
+}
+
+}  // namespace gantry

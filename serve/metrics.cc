@@ -1,0 +1,125 @@
+// /metrics in Prometheus text, base units.
+#include "serve/metrics.h"
+
+#include <array>
+#include <charconv>
+
+namespace gantry {
+
+namespace {
+
+using Labels = std::vector<std::pair<std::string_view, std::string>>;
+
+class Page {
+ public:
+  void family(std::string_view name, std::string_view type, std::string_view help) {
+    text_.append("# HELP ").append(name).append(" ").append(help).append("\n");
+    text_.append("# TYPE ").append(name).append(" ").append(type).append("\n");
+    name_ = name;
+  }
+  void sample(const Labels& labels, uint64_t value) {
+    text_ += name_;
+    std::string_view before = "{";
+    for (const auto& [label, content] : labels) {
+      text_.append(before).append(label).append("=\"").append(escaped(content)).append("\"");
+      before = ",";
+    }
+    if (!labels.empty()) text_ += "}";
+    text_.append(" ").append(std::to_string(value)).append("\n");
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  static std::string escaped(std::string_view text) {
+    std::string safe;
+    for (char c : text) {
+      if (c == '\\' || c == '"') safe += '\\';
+      if (c == '\n') {
+        safe += "\\n";
+      } else {
+        safe += c;
+      }
+    }
+    return safe;
+  }
+  std::string text_;
+  std::string name_;
+};
+
+void write_ledger(Page& page, const std::vector<LedgerStatus>& ledger) {
+  page.family("gantry_ledger_budget_bytes", "gauge", "Bytes that workers may hold on a device.");
+  for (const auto& row : ledger) page.sample({{"device", row.device}}, row.budget.n);
+  page.family("gantry_ledger_booked_bytes", "gauge", "Bytes booked by loaded models.");
+  for (const auto& row : ledger) page.sample({{"device", row.device}}, row.booked.n);
+  page.family("gantry_ledger_measured_peak_bytes", "gauge",
+              "Highest sum of the workers' memory seen since the start.");
+  for (const auto& row : ledger) page.sample({{"device", row.device}}, row.measured_peak.n);
+}
+
+void write_models(Page& page, const std::vector<ModelStatus>& models) {
+  const auto labels = [](const ModelStatus& model) {
+    return Labels{{"model", model.name}, {"kind", model.kind}};
+  };
+  page.family("gantry_model_predicted_bytes", "gauge", "Bytes that the plan gives a model.");
+  for (const auto& model : models) page.sample(labels(model), model.predicted.n);
+  page.family("gantry_model_measured_bytes", "gauge", "Bytes its worker holds now; 0: unloaded.");
+  for (const auto& model : models) page.sample(labels(model), model.measured.n);
+  page.family("gantry_model_loaded", "gauge", "1 while the model is ready.");
+  for (const auto& model : models) page.sample(labels(model), model.state == "ready" ? 1 : 0);
+  page.family("gantry_model_sessions", "gauge", "Leases held on the model.");
+  for (const auto& model : models) page.sample(labels(model), model.sessions);
+}
+
+void write_jobs(Page& page, const std::vector<Job>& jobs) {
+  constexpr std::array kStates = {JobState::kQueued, JobState::kRunning, JobState::kDone,
+                                  JobState::kFailed, JobState::kCancelled};
+  page.family("gantry_jobs", "gauge", "Jobs by state.");
+  for (JobState state : kStates) {
+    uint64_t n = 0;
+    for (const Job& job : jobs) n += job.state == state ? 1 : 0;
+    page.sample({{"state", std::string(job_state_name(state))}}, n);
+  }
+}
+
+}  // namespace
+
+void RequestCounts::add(std::string_view route, int status) {
+  const std::lock_guard lock(mutex_);
+  ++counts_[{std::string(route), status}];
+}
+
+std::map<std::pair<std::string, int>, uint64_t> RequestCounts::all() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+std::string render_metrics(const MetricsInput& input) {
+  Page page;
+  page.family("gantry_build_info", "gauge", "The running version.");
+  page.sample({{"version", input.version}}, 1);
+  write_ledger(page, input.ledger);
+  write_models(page, input.models);
+  write_jobs(page, input.jobs);
+  page.family("gantry_http_requests_total", "counter", "Requests by route and status.");
+  for (const auto& [key, n] : input.requests) {
+    page.sample({{"route", key.first}, {"status", std::to_string(key.second)}}, n);
+  }
+  page.family("gantry_http_connections", "gauge", "Open connections.");
+  page.sample({}, input.connections);
+  page.family("gantry_http_requests_working", "gauge", "Requests at work now.");
+  page.sample({}, input.working);
+  page.family("process_resident_memory_bytes", "gauge", "Resident memory of the daemon.");
+  page.sample({}, input.resident.n);
+  return page.take();
+}
+
+Bytes resident_of(std::string_view statm, uint64_t page_bytes) {
+  const size_t space = statm.find(' ');
+  if (space == statm.npos) return {};
+  uint64_t pages = 0;
+  const char* end = statm.data() + statm.size();
+  if (std::from_chars(statm.data() + space + 1, end, pages).ec != std::errc{}) return {};
+  return {pages * page_bytes};
+}
+
+}  // namespace gantry

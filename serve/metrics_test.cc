@@ -1,0 +1,58 @@
+// Tests of the metrics' text.
+#include "serve/metrics.h"
+
+#include <gtest/gtest.h>
+
+namespace gantry {
+namespace {
+
+TEST(Metrics, TheWholePage) {
+  MetricsInput input;
+  input.version = "1.2";
+  input.ledger = {{"cpu", Bytes{30}, Bytes{20}, Bytes{10}}};
+  input.models.resize(1);
+  input.models[0].name = "a\"b";
+  input.models[0].kind = "speech";
+  input.models[0].state = "ready";
+  input.models[0].predicted = Bytes{7};
+  input.models[0].measured = Bytes{6};
+  input.models[0].sessions = 1;
+  input.jobs.resize(2);
+  input.jobs[1].state = JobState::kDone;
+  RequestCounts counts;
+  counts.add("/health", 200);
+  counts.add("/health", 200);
+  counts.add("/health", 401);
+  input.requests = counts.all();
+  input.resident = Bytes{4096};
+  const std::string page = render_metrics(input);
+  for (const char* line : {
+           "gantry_build_info{version=\"1.2\"} 1\n",
+           "# TYPE gantry_ledger_budget_bytes gauge\n"
+           "gantry_ledger_budget_bytes{device=\"cpu\"} 30\n",
+           "gantry_ledger_booked_bytes{device=\"cpu\"} 20\n",
+           "gantry_ledger_measured_peak_bytes{device=\"cpu\"} 10\n",
+           "gantry_model_predicted_bytes{model=\"a\\\"b\",kind=\"speech\"} 7\n",
+           "gantry_model_measured_bytes{model=\"a\\\"b\",kind=\"speech\"} 6\n",
+           "gantry_model_loaded{model=\"a\\\"b\",kind=\"speech\"} 1\n",
+           "gantry_model_sessions{model=\"a\\\"b\",kind=\"speech\"} 1\n",
+           "gantry_jobs{state=\"queued\"} 1\n",
+           "gantry_jobs{state=\"done\"} 1\n",
+           "gantry_jobs{state=\"failed\"} 0\n",
+           "gantry_http_requests_total{route=\"/health\",status=\"200\"} 2\n",
+           "gantry_http_requests_total{route=\"/health\",status=\"401\"} 1\n",
+           "process_resident_memory_bytes 4096\n",
+       }) {
+    EXPECT_NE(page.find(line), std::string::npos) << line << page;
+  }
+}
+
+TEST(Metrics, ResidentMemory) {
+  EXPECT_EQ(resident_of("1000 25 3 4 5", 4096), Bytes{25 * 4096});
+  EXPECT_EQ(resident_of("", 4096), Bytes{});
+  EXPECT_EQ(resident_of("1000", 4096), Bytes{});
+  EXPECT_EQ(resident_of("1000 x", 4096), Bytes{});
+}
+
+}  // namespace
+}  // namespace gantry

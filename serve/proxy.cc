@@ -1,0 +1,136 @@
+// Passing a worker's answer on.
+#include "serve/proxy.h"
+
+#include <nlohmann/json.hpp>
+
+namespace gantry {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr size_t kErrorBodyMax = 64 << 10;
+
+// One answer of a worker on its way to the client.
+class Relay {
+ public:
+  Relay(Call& call, Session& session) : call_(call), session_(session) {}
+
+  // The answer, or nothing when it was streamed or nobody is there to read it.
+  std::optional<http::Response> run(const std::string& target) {
+    http::Request request;
+    request.method = "POST";
+    request.target = target;
+    request.headers = {{"Content-Type", "application/json"}};
+    request.body = call_.request().body;
+    http::FetchOptions options;
+    options.cancel = &call_.exchange.gone();
+    options.idle_timeout = call_.api.options.worker_idle_timeout;
+    options.on_head = [this](const http::Response& head) { return take_head(head); };
+    options.on_piece = [this](std::string_view piece) { return take_piece(piece); };
+    const auto fetched = http::fetch(session_.worker().address(), request, options);
+    return fetched ? finish() : fail_with(fetched.error());
+  }
+
+ private:
+  bool take_head(const http::Response& head) {
+    status_ = head.status;
+    type_ = std::string(head.header("Content-Type"));
+    streaming_ = status_ == 200 && type_.starts_with("text/event-stream");
+    if (!streaming_) return true;
+    http::Response begin;
+    begin.headers = {{"Content-Type", type_}, {"Cache-Control", "no-cache"}};
+    return call_.exchange.begin(begin).has_value();
+  }
+
+  bool take_piece(std::string_view piece) {
+    if (streaming_) return call_.exchange.write(lines_.feed(piece)).has_value();
+    if (status_ == 200 || body_.size() < kErrorBodyMax) body_ += piece;
+    return true;
+  }
+
+  std::optional<http::Response> finish() {
+    if (streaming_) {
+      (void)call_.exchange.write(lines_.rest());
+      return std::nullopt;
+    }
+    if (status_ != 200) return error_response(worker_answer_error(status_, body_));
+    return text_response(200, type_.empty() ? "application/json" : type_, std::move(body_));
+  }
+
+  std::optional<http::Response> fail_with(const Error& fetch_error) {
+    if (call_.exchange.gone()) return std::nullopt;
+    Error error = fetch_error;
+    // A worker that died says more than the connection it dropped.
+    const auto alive = session_.worker().alive();
+    if (!alive) {
+      error = alive.error();
+    } else if (error.code == Code::kUnavailable || error.code == Code::kCorrupt) {
+      error.code = Code::kWorkerFailed;
+    }
+    call_.api.log.warn("worker_failed",
+                       {{"model", session_.model()}, {"error", error.message}});
+    if (!streaming_) return error_response(api_error(error));
+    (void)call_.exchange.write("data: " + dump(error_json(api_error(error))) + "\n\n");
+    return std::nullopt;
+  }
+
+  Call& call_;
+  Session& session_;
+  int status_ = 0;
+  std::string type_;
+  bool streaming_ = false;
+  WholeLines lines_;
+  std::string body_;
+};
+
+}  // namespace
+
+void proxy(Call& call, const std::string& model, const Use& use, const std::string& target) {
+  const bool local = call.exchange.local();
+  if (const auto refusal = refuse_name(call.api.foreman.models(), model, use, local)) {
+    return call.reply(*refusal);
+  }
+  auto session = call.api.foreman.open(model, call.exchange.gone(), local);
+  const auto models = call.api.foreman.models();
+  if (!session) return call.reply(open_error(session.error(), models, model));
+  if (const auto refusal = refuse_kind(models, (*session)->model(), use)) {
+    return call.reply(*refusal);
+  }
+  auto response = Relay(call, **session).run(target);
+  session->reset();  // who has the answer may count on the model being free
+  if (response) call.reply(std::move(*response));
+}
+
+ApiError worker_answer_error(int status, std::string_view body) {
+  ApiError error;
+  error.status = status >= 400 && status < 600 ? status : 502;
+  if (error.status == 500) error.status = 502;  // the fault is the worker's, not the daemon's
+  const Code code = error.status < 500 ? Code::kUsage : Code::kWorkerFailed;
+  error.code = std::string(code_name(code));
+  error.message = "the worker answered with status " + std::to_string(status);
+  const auto parsed = parse_json_object(body);
+  if (!parsed) return error;
+  const auto inner = parsed->find("error");
+  if (inner == parsed->end()) return error;
+  if (inner->is_string()) error.message = inner->get<std::string>();
+  if (!inner->is_object()) return error;
+  const auto message = inner->find("message");
+  if (message != inner->end() && message->is_string()) error.message = message->get<std::string>();
+  return error;
+}
+
+std::string_view WholeLines::feed(std::string_view piece) {
+  ready_ = std::move(pending_);
+  pending_.clear();
+  ready_ += piece;
+  const size_t end = ready_.rfind('\n');
+  const size_t keep = end == ready_.npos ? 0 : end + 1;
+  if (ready_.size() - keep <= kLineMax) {
+    pending_ = ready_.substr(keep);
+    ready_.resize(keep);
+  }
+  return ready_;
+}
+
+}  // namespace gantry

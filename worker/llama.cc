@@ -1,0 +1,116 @@
+// llama-server's flags, each with the reason it is there.
+#include "worker/llama.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/rng.h"
+#include "worker/child.h"
+#include "worker/http_worker.h"
+
+namespace gantry {
+
+namespace {
+
+using Argv = std::vector<std::string>;
+
+void add(Argv* argv, std::initializer_list<std::string> more) {
+  argv->insert(argv->end(), more.begin(), more.end());
+}
+
+bool is_quantised(CacheType type) {
+  return type != CacheType::kF32 && type != CacheType::kF16 && type != CacheType::kBf16;
+}
+
+std::string number(uint64_t n) { return std::to_string(n); }
+
+// Context, batches and caches: what the plan counted, and nothing beyond it.
+void add_memory(const WorkerSpec& spec, Argv* argv) {
+  const uint32_t context = std::max<uint32_t>(1, spec.placement.context);
+  const uint32_t parallel = std::max<uint32_t>(1, spec.parallel);
+  // An encoder sees its whole input in one physical batch; elsewhere a batch larger than the
+  // context would only reserve memory.
+  const uint32_t ubatch = spec.embeddings ? context : std::min(spec.ubatch, context);
+  add(argv, {"-c", number(uint64_t{context} * parallel), "-np", number(parallel)});
+  add(argv, {"-b", number(ubatch), "-ub", number(ubatch)});
+  add(argv, {"-ctk", std::string(cache_type_name(spec.cache_k)), "-ctv",
+             std::string(cache_type_name(spec.cache_v))});
+  // A quantised V cache exists with flash attention only.
+  const bool flash = spec.flash_attention || is_quantised(spec.cache_v);
+  add(argv, {"-fa", flash ? "on" : "off"});
+  // Weights are read into memory of the process, not mapped: mapped and read cost the same while
+  // nothing is repacked (21.6 and 21.5 MiB for a model of 2.4 MiB), but with repacked weights a
+  // mapping counts twice, and mapped pages come back by slow faults after memory was short.
+  add(argv, {"--load-mode", "none"});
+  // Nothing may grow after the plan was made: no store of old prompts (8 GiB by default), no
+  // checkpoints of the context, no parameters adjusted behind our back.
+  add(argv, {"--cache-ram", "0", "--ctx-checkpoints", "0", "--fit", "off"});
+}
+
+void add_devices(const WorkerSpec& spec, Argv* argv) {
+  const uint32_t resident = spec.placement.layers.resident;
+  add(argv, {"-ngl", number(resident)});
+  if (resident == 0) {
+    add(argv, {"--device", "none"});
+  } else if (!spec.devices.empty()) {
+    add(argv, {"--device", fmt::format("{}", fmt::join(spec.devices, ","))});
+  }
+  if (!spec.mmproj.empty()) {
+    add(argv, {"--mmproj", spec.mmproj});
+    if (resident == 0) add(argv, {"--no-mmproj-offload"});
+  }
+}
+
+}  // namespace
+
+Result<Argv> llama_argv(const WorkerContext& context, const WorkerSpec& spec,
+                        const std::string& socket) {
+  if (spec.file.empty()) return fail(Code::kUsage, "the model " + spec.model + " has no file");
+  if (socket.size() > kSocketPathMax || !socket.starts_with('/')) {
+    return fail(Code::kUsage,
+                fmt::format("the socket path {} is not an absolute path of at most {} bytes",
+                            socket, kSocketPathMax),
+                "choose a shorter runtime folder (XDG_RUNTIME_DIR)");
+  }
+  Argv argv{join_path(context.engine_dir, "llama-server"), "-m", spec.file, "--host", socket};
+  add_memory(spec, &argv);
+  add_devices(spec, &argv);
+  const std::string threads = number(compute_threads(context.cpu));
+  add(&argv, {"-t", threads, "-tb", threads});
+  // One thread a sequence, one for health, one to spare.
+  add(&argv, {"--threads-http", number(std::max<uint32_t>(1, spec.parallel) + 2)});
+  if (spec.embeddings) {
+    add(&argv, {"--embeddings"});
+    if (!spec.pooling.empty()) add(&argv, {"--pooling", spec.pooling});
+  } else {
+    add(&argv, {"--jinja"});  // the model's own chat template, not a guess from its text
+  }
+  // The empty run at start costs time; what it would reserve is in the plan.
+  add(&argv, {"--no-warmup"});
+  // No network, no page, no view into other requests, no colours in the log.
+  add(&argv, {"--offline", "--no-ui", "--no-slots", "--log-colors", "off"});
+  return argv;
+}
+
+Result<std::unique_ptr<Worker>> start_llama(Os& os, const WorkerContext& context,
+                                            const WorkerSpec& spec) {
+  Rng rng = Rng::from_system();
+  // Short, because the folder may already take most of the 108 bytes; llama-server tells a socket
+  // by its ending.
+  const std::string socket =
+      join_path(context.run_dir, fmt::format("{:08x}.sock", rng.next() & 0xFFFFFFFF));
+  Result<Argv> argv = llama_argv(context, spec, socket);
+  if (!argv) return fail(argv.error());
+  ProcessSpec process = worker_process(context, spec.model);
+  process.argv = std::move(*argv);
+  process.env.insert(process.env.end(), spec.env.begin(), spec.env.end());
+  Result<std::unique_ptr<Child>> child =
+      Child::start(os, process, "llama-server for " + spec.model);
+  if (!child) return fail(child.error());
+  http::Address address;
+  address.unix_path = socket;
+  return make_http_worker(os, std::move(*child), {address, "/health"});
+}
+
+}  // namespace gantry

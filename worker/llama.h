@@ -1,0 +1,24 @@
+// Language, vision and embedding models: stock llama-server on a unix socket.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/worker.h"
+
+namespace gantry {
+
+// A unix socket's path fits sockaddr_un's 108 bytes with its terminator.
+constexpr size_t kSocketPathMax = 107;
+
+// Pure: the command line of llama-server that carries out spec.placement. kUsage when the socket's
+// path is too long or not absolute, or the model has no file.
+[[nodiscard]] Result<std::vector<std::string>> llama_argv(const WorkerContext& context,
+                                                          const WorkerSpec& spec,
+                                                          const std::string& socket);
+
+[[nodiscard]] Result<std::unique_ptr<Worker>> start_llama(Os& os, const WorkerContext& context,
+                                                          const WorkerSpec& spec);
+
+}  // namespace gantry

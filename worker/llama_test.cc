@@ -1,0 +1,124 @@
+// The command line of llama-server, flag by flag.
+#include "worker/llama.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "worker/test_bench.h"
+
+namespace gantry {
+namespace {
+
+using testing::Contains;
+using testing::Not;
+using Argv = std::vector<std::string>;
+
+WorkerSpec spec() {
+  WorkerSpec s;
+  s.model = "m";
+  s.file = "/models/m.gguf";
+  s.placement.context = 1024;
+  return s;
+}
+
+Argv argv(const WorkerSpec& s) {
+  WorkerContext context;
+  context.engine_dir = "/engines";
+  return llama_argv(context, s, "/run/x.sock").value_or(Argv{});
+}
+
+// The word after `flag`; empty when the flag is not there.
+std::string value(const Argv& words, const std::string& flag) {
+  const auto at = std::ranges::find(words, flag);
+  return at == words.end() || at + 1 == words.end() ? "" : *(at + 1);
+}
+
+TEST(LlamaArgv, CarriesOutThePlan) {
+  WorkerSpec s = spec();
+  s.parallel = 3;
+  s.ubatch = 256;
+  const Argv a = argv(s);
+  EXPECT_EQ(a[0], "/engines/llama-server");
+  EXPECT_EQ(value(a, "-m"), "/models/m.gguf");
+  EXPECT_EQ(value(a, "-c"), "3072");  // the server divides by -np
+  EXPECT_EQ(value(a, "-np"), "3");
+  EXPECT_EQ(value(a, "-b"), "256");
+  EXPECT_EQ(value(a, "-ub"), "256");
+  EXPECT_EQ(value(a, "--host"), "/run/x.sock");
+  EXPECT_EQ(value(a, "-ctk"), "f16");
+  EXPECT_EQ(value(a, "-fa"), "off");
+  EXPECT_EQ(value(a, "--cache-ram"), "0");
+  EXPECT_THAT(a, Contains("--offline"));
+  EXPECT_THAT(a, Contains("--no-ui"));
+  EXPECT_THAT(a, Contains("--no-slots"));
+  EXPECT_THAT(a, Not(Contains("--embeddings")));
+}
+
+TEST(LlamaArgv, BatchesNeverExceedTheContext) {
+  WorkerSpec s = spec();
+  s.placement.context = 64;
+  EXPECT_EQ(value(argv(s), "-ub"), "64");
+  s.embeddings = true;  // an encoder needs its whole input in one batch
+  s.placement.context = 2048;
+  EXPECT_EQ(value(argv(s), "-ub"), "2048");
+  EXPECT_THAT(argv(s), Contains("--embeddings"));
+  EXPECT_THAT(argv(s), Not(Contains("--pooling")));
+  s.pooling = "mean";
+  EXPECT_EQ(value(argv(s), "--pooling"), "mean");
+}
+
+TEST(LlamaArgv, WithoutAcceleratorNoDeviceIsTouched) {
+  WorkerSpec s = spec();
+  s.mmproj = "/models/p.gguf";
+  EXPECT_EQ(value(argv(s), "-ngl"), "0");
+  EXPECT_EQ(value(argv(s), "--device"), "none");
+  EXPECT_EQ(value(argv(s), "--mmproj"), "/models/p.gguf");
+  EXPECT_THAT(argv(s), Contains("--no-mmproj-offload"));
+  s.placement.layers.resident = 12;
+  s.devices = {"CUDA0", "CUDA1"};
+  EXPECT_EQ(value(argv(s), "-ngl"), "12");
+  EXPECT_EQ(value(argv(s), "--device"), "CUDA0,CUDA1");
+  EXPECT_THAT(argv(s), Not(Contains("--no-mmproj-offload")));
+  s.devices.clear();
+  EXPECT_THAT(argv(s), Not(Contains("--device")));
+}
+
+TEST(LlamaArgv, QuantisedValuesNeedFlashAttention) {
+  WorkerSpec s = spec();
+  s.cache_v = CacheType::kQ8_0;
+  EXPECT_EQ(value(argv(s), "-ctv"), "q8_0");
+  EXPECT_EQ(value(argv(s), "-fa"), "on");
+  s.cache_v = CacheType::kBf16;
+  EXPECT_EQ(value(argv(s), "-fa"), "off");
+  s.flash_attention = true;
+  EXPECT_EQ(value(argv(s), "-fa"), "on");
+}
+
+TEST(LlamaArgv, ThreadsArePerformanceCores) {
+  Cpu cpu;
+  cpu.threads = 12;
+  cpu.p_cores = {0, 1, 2, 3, 4, 5, 6, 7};
+  cpu.e_cores = {8, 9, 10, 11};
+  WorkerContext context;
+  context.cpu = &cpu;
+  const Result<Argv> a = llama_argv(context, spec(), "/run/x.sock");
+  ASSERT_TRUE(a);
+  EXPECT_EQ(value(*a, "-t"), "8");
+  EXPECT_EQ(value(*a, "-tb"), "8");
+}
+
+TEST(LlamaArgv, SocketPathsHaveALimit) {
+  const WorkerContext context;
+  const std::string fits = "/" + std::string(kSocketPathMax - 1, 'a');
+  EXPECT_TRUE(llama_argv(context, spec(), fits));
+  const auto got = llama_argv(context, spec(), fits + "a");
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, Code::kUsage);
+  EXPECT_FALSE(llama_argv(context, spec(), "relative.sock"));
+  WorkerSpec nothing = spec();
+  nothing.file.clear();
+  EXPECT_EQ(llama_argv(context, nothing, "/a.sock").error().code, Code::kUsage);
+}
+
+}  // namespace
+}  // namespace gantry
