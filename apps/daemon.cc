@@ -46,7 +46,8 @@ Result<Config> read_config(Os& os, const DaemonFlags& flags) {
 }
 
 // The doors: the TCP address for everybody, the socket for the owner of the state directory.
-Result<ServeOptions> serve_options(const Config& config, const Folders& folders) {
+Result<ServeOptions> serve_options(const Config& config, const DaemonFlags& flags,
+                                   const Folders& folders) {
   Result<http::Address> tcp = http::parse_address(config.listen);
   if (!tcp) return fail(tcp.error());
   ServeOptions options;
@@ -55,6 +56,8 @@ Result<ServeOptions> serve_options(const Config& config, const Folders& folders)
   options.allowed_hosts = config.allowed_hosts;
   options.allowed_origins = config.allowed_origins;
   options.version = GANTRY_VERSION;
+  options.ram_budget = flags.ram_budget;
+  options.vram_budget = flags.vram_budget;
   options.spool_dir = folders.spool;
   return options;
 }
@@ -96,7 +99,7 @@ Result<void> run_daemon(Os& os, Interrupt& interrupt, const DaemonFlags& flags) 
   if (!folders) return fail(folders.error());
   Result<Config> config = read_config(os, flags);
   if (!config) return fail(config.error());
-  Result<ServeOptions> serving = serve_options(*config, *folders);
+  Result<ServeOptions> serving = serve_options(*config, flags, *folders);
   if (!serving) return fail(serving.error());
   Result<std::unique_ptr<Log>> log = open_log(join_path(folders->state, "gantryd.log"),
                                               kDaemonLogMax);

@@ -26,6 +26,9 @@ constexpr Millis kAudioMax{10LL * 3600 * 1000};
 
 // Queue.
 constexpr uint32_t kJobAttemptsMax = 3;
+// Attempts that ended with the daemon. That is hardly ever the job's doing (its bytes are opened in
+// workers), so more of them are allowed; but a job that does bring the daemon down must end.
+constexpr uint32_t kJobLostMax = 20;
 constexpr uint32_t kJobFilesMax = 4096;
 constexpr Bytes kJobSpecMax = MiB(1);
 constexpr uint64_t kJobsUnfinishedMax = 1'000'000;

@@ -95,12 +95,16 @@ Result<ModelConfig> catalogue_model(const json& row, const std::string& dir,
   }
   model.file = join_path(dir, file);
   if (!mmproj.empty()) model.mmproj = join_path(dir, mmproj);
-  if (const auto context = row.find("context"); context != row.end()) {
-    if (!context->is_number_unsigned() || context->get<uint64_t>() > kConfigContextMax ||
-        context->get<uint64_t>() == 0) {
-      return fail(Code::kCorrupt, path + ": context of " + model.name + " is out of range");
+  for (const auto& [key, most, target] :
+       {std::tuple{"context", kConfigContextMax, &model.context},
+        std::tuple{"parallel", kConfigParallelMax, &model.parallel}}) {
+    const auto count = row.find(key);
+    if (count == row.end()) continue;
+    if (!count->is_number_unsigned() || count->get<uint64_t>() > most ||
+        count->get<uint64_t>() == 0) {
+      return fail(Code::kCorrupt, path + ": " + key + " of " + model.name + " is out of range");
     }
-    model.context = context->get<uint32_t>();
+    *target = count->get<uint32_t>();
   }
   return model;
 }

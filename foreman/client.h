@@ -114,8 +114,8 @@ class ForemanClient {
  public:
   virtual ~ForemanClient() = default;
 
-  // Waits in line, loads, and returns a lease. `model` is a known name or alias; with `trusted` also
-  // a file path. kNotFound, kDoesNotFit with the fix as remedy, kCancelled, kWorkerFailed.
+  // Waits in line, loads, and returns a lease. `model` is a known name or alias; with `trusted`
+  // also a file path. kNotFound, kDoesNotFit with the fix as remedy, kCancelled, kWorkerFailed.
   [[nodiscard]] virtual Result<std::unique_ptr<Session>> open(const std::string& model,
                                                               const http::Cancel& cancel,
                                                               bool trusted) = 0;

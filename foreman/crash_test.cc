@@ -147,7 +147,7 @@ TEST(Crash, KilledAtAnyStepNothingAcknowledgedIsLost) {
     std::filesystem::remove_all(dir);
   }
   for (const auto& [step, count] : kills) {
-    std::cout << "  killed at '" << step << "': " << count << "\n";
+    GTEST_LOG_(INFO) << "killed at '" << step << "': " << count;
   }
   EXPECT_GE(kills.size(), 8U) << "the kills all landed in the same place";
 }

@@ -1,5 +1,5 @@
-// What jobs tell while they run, for those who watch. Kept in memory only, and bounded: kJobEventsMax
-// events a job, the last kEndedJobsKept ended jobs. Thread-safe.
+// What jobs tell while they run, for those who watch. Kept in memory only, and bounded:
+// kJobEventsMax events a job, the last kEndedJobsKept ended jobs. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -26,7 +26,8 @@ class Events {
   void end(const std::string& job);  // nothing comes after this
 
   // Past events first, then new ones as they come; {"type":"skipped"} where a slow reader missed
-  // some. Returns when the job has ended, `gone` is set, `ended` says so, or on_event returns false.
+  // some. Returns when the job has ended, `gone` is set, `ended` says so, or on_event returns
+  // false.
   void follow(const std::string& job, const http::Cancel& gone,
               const std::function<bool()>& ended,
               const std::function<bool(const std::string&)>& on_event);

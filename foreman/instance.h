@@ -35,7 +35,7 @@ struct Scheduler::Instance {
   double load_s = 0;
   bool was_ready = false;
   std::mutex asking;  // Worker::alive, one caller at a time
-  Result<void> alive() {
+  [[nodiscard]] Result<void> alive() {
     const std::lock_guard lock(asking);
     return worker->alive();
   }

@@ -19,7 +19,7 @@ struct Transition {
 inline constexpr std::array<Transition, 7> kTransitions = {{
     {JobState::kQueued, JobState::kRunning, "a thread claimed it, with a new token"},
     {JobState::kQueued, JobState::kCancelled, "the user cancelled it before it ran"},
-    {JobState::kRunning, JobState::kDone, "its result is on the disk, written by the token's holder"},
+    {JobState::kRunning, JobState::kDone, "its result is on the disk, under this claim"},
     {JobState::kRunning, JobState::kFailed, "a final error, or too many attempts without progress"},
     {JobState::kRunning, JobState::kCancelled, "the user cancelled it; its holder's token is void"},
     {JobState::kRunning, JobState::kQueued, "its worker or daemon went away, or the daemon stops"},

@@ -11,8 +11,6 @@ namespace gantry {
 
 namespace {
 
-// Of usable memory; the rest is for the desktop, the page cache and ourselves.
-constexpr double kDefaultRamFraction = 0.8;
 // Requests at once to an external command that declares nothing: it queues them itself.
 constexpr uint32_t kCommandSlots = 8;
 constexpr const char* kHostDevice = "cpu";
@@ -41,9 +39,9 @@ Wish wish_of(const ModelConfig& model, const std::optional<Cards>& cards) {
   wish.parallel = speech ? 1 : model.parallel.value_or(1);
   wish.cache_k = model.cache_k.value_or(CacheType::kF16);
   wish.cache_v = model.cache_v.value_or(CacheType::kF16);
-  // llama.cpp keeps a quantised V only with flash attention.
-  wish.flash_attention = wish.cache_v != CacheType::kF16 && wish.cache_v != CacheType::kF32 &&
-                         wish.cache_v != CacheType::kBf16;
+  // Less memory at the same speed or better; a quantised V needs it besides.
+  wish.flash_attention = wish.engine == EngineKind::kLlama;
+  wish.embeddings = model.kind == "embedding";
   wish.declared = model.memory;
   return wish;
 }
@@ -84,9 +82,8 @@ Shares budgets_of(const Machine& machine, const Config& config) {
   if (machine.memory.cgroup_limit) total = std::min(total, *machine.memory.cgroup_limit);
   const auto usable = static_cast<double>(machine.memory.usable().n);
   Shares budgets;
-  budgets.push_back({kHostDevice, config.ram_budget
-                                      ? config.ram_budget->of(total)
-                                      : Bytes{static_cast<uint64_t>(usable * kDefaultRamFraction)}});
+  const Bytes fraction{static_cast<uint64_t>(usable * kPlanRamFraction)};
+  budgets.push_back({kHostDevice, config.ram_budget ? config.ram_budget->of(total) : fraction});
   for (const Device& device : machine.devices) {
     if (device.kind == DeviceKind::kCpu) continue;
     budgets.push_back(

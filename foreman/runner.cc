@@ -174,7 +174,8 @@ void Runner::run_one(Claim claim) {
   if (!now) return;
   const Error* error = now->error ? &*now->error : nullptr;
   options_.events->add(job.id, state_event(now->state, *now, error));
-  options_.log->info("job_left", {{"job", job.id}, {"state", std::string(job_state_name(now->state))}});
+  options_.log->info("job_left",
+                     {{"job", job.id}, {"state", std::string(job_state_name(now->state))}});
   if (is_final(now->state)) {
     options_.events->end(job.id);
     sweep(*now);

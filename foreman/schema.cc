@@ -18,7 +18,8 @@ CREATE TABLE jobs(
   idempotency_key TEXT,
   state TEXT NOT NULL CHECK(state IN ('queued','running','done','failed','cancelled')),
   attempts INTEGER NOT NULL DEFAULT 0,     -- claims so far
-  strikes INTEGER NOT NULL DEFAULT 0,      -- lost attempts in a row that made no checkpoint
+  strikes INTEGER NOT NULL DEFAULT 0,      -- failed attempts in a row that made no checkpoint
+  lost INTEGER NOT NULL DEFAULT 0,         -- likewise, ended with the daemon
   token INTEGER NOT NULL DEFAULT 0,        -- of the last claim
   device TEXT NOT NULL DEFAULT '',
   result_file TEXT, result_sha256 TEXT,    -- file: name inside the job's folder

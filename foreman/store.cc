@@ -306,17 +306,19 @@ Result<void> Store::fail_job(const std::string& id, Token token, const Error& er
   return done;
 }
 
-Result<JobState> Store::retry_held(const Held& held, const Error& error, WallTime now) {
+Result<JobState> Store::retry_held(const Held& held, const Error& error, bool daemon_ended,
+                                   WallTime now) {
   const std::string doing = "put the job back in line";
+  const std::string counter = daemon_ended ? "lost" : "strikes";
   Statement look = database_->prepare(
-      "SELECT strikes, EXISTS(SELECT 1 FROM checkpoints WHERE job=?1 AND token=?2)"
+      "SELECT " + counter + ", EXISTS(SELECT 1 FROM checkpoints WHERE job=?1 AND token=?2)"
       " FROM jobs WHERE seq=?1", doing);
   if (Result<bool> row = look.bind(held.seq).bind(held.token).next(); !row) {
     return fail(row.error());
   }
   const bool progressed = look.integer(1) != 0;
   const int64_t strikes = progressed ? 1 : look.integer(0) + 1;
-  if (strikes >= int64_t{kJobAttemptsMax}) {
+  if (strikes >= int64_t{daemon_ended ? kJobLostMax : kJobAttemptsMax}) {
     Error final_error = error;
     final_error.message += fmt::format("; given up after {} attempts in a row without progress",
                                        strikes);
@@ -327,8 +329,9 @@ Result<JobState> Store::retry_held(const Held& held, const Error& error, WallTim
   }
   Result<void> back =
       database_
-          ->prepare("UPDATE jobs SET state='queued', strikes=?, error_code=?, error_message=?,"
-                    " error_remedy=? WHERE seq=? AND state='running' AND token=?", doing)
+          ->prepare("UPDATE jobs SET state='queued', " + counter + "=?, error_code=?,"
+                    " error_message=?, error_remedy=? WHERE seq=? AND state='running'"
+                    " AND token=?", doing)
           .bind(strikes).bind(code_name(error.code)).bind(error.message).bind(error.remedy)
           .bind(held.seq).bind(held.token).run();
   if (!back) return fail(back.error());
@@ -342,7 +345,7 @@ Result<JobState> Store::retry(const std::string& id, Token token, const Error& e
   Result<void> done = write("retry", "put the job back in line", [&]() -> Result<void> {
     Result<Held> held = hold(id, token, JobState::kQueued);
     if (!held) return fail(held.error());
-    Result<JobState> state = retry_held(*held, error, now);
+    Result<JobState> state = retry_held(*held, error, false, now);
     if (!state) return fail(state.error());
     became = *state;
     return {};
@@ -440,7 +443,7 @@ Result<std::vector<Job>> Store::recover(WallTime now) {
     for (Job& job : *running) {
       Result<Held> held = hold(job.id, std::nullopt, JobState::kQueued);
       if (!held) return fail(held.error());
-      Result<JobState> became = retry_held(*held, lost, now);
+      Result<JobState> became = retry_held(*held, lost, true, now);
       if (!became) return fail(became.error());
       job.state = *became;
     }

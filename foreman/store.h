@@ -1,5 +1,6 @@
 // The job table: what was accepted, what is running under which token, what came out. Every call
-// that changes something returns after its commit is synced. Thread-safe: one mutex, one connection.
+// that changes something returns after its commit is synced. Thread-safe: one mutex, one
+// connection.
 #pragma once
 
 #include <functional>
@@ -92,7 +93,8 @@ class Store {
   [[nodiscard]] Result<JobState> cancel(const std::string& id, WallTime now);  // the old state
 
   [[nodiscard]] Result<std::vector<Checkpoint>> checkpoints(const std::string& id);
-  // After a crash: retry() for every running job. What became of them.
+  // After a crash: every running job goes back in line, or fails when kJobLostMax attempts in a row
+  // ended so without a new checkpoint. What became of them.
   [[nodiscard]] Result<std::vector<Job>> recover(WallTime now);
   // Ended jobs whose folder may still hold more than the result.
   [[nodiscard]] Result<std::vector<Job>> unswept();
@@ -116,7 +118,8 @@ class Store {
   [[nodiscard]] Result<void> raise_epoch();
   [[nodiscard]] Result<Held> hold(const std::string& id, std::optional<Token> token, JobState to);
   [[nodiscard]] Result<void> end(const Held& held, JobState to, const Error* error, WallTime now);
-  [[nodiscard]] Result<JobState> retry_held(const Held& held, const Error& error, WallTime now);
+  [[nodiscard]] Result<JobState> retry_held(const Held& held, const Error& error,
+                                            bool daemon_ended, WallTime now);
   [[nodiscard]] Result<void> write(std::string_view step, const std::string& doing,
                                    const std::function<Result<void>()>& body);
 

@@ -1,60 +1,19 @@
-// The job table: tokens, claims, recovery by reopening, migrations, full and damaged disks.
+// The job table: tokens, claims, recovery by reopening, a full disk.
 #include "foreman/store.h"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <array>
 #include <set>
 #include <thread>
 
 #include "base/limits.h"
-#include "foreman/schema.h"
+#include "foreman/store_bench.h"
 
 namespace gantry {
 namespace {
 
-WallTime at(int64_t ms) { return WallTime(Millis(ms)); }
-
-class StoreTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string path = testing::TempDir() + "gantry-store-XXXXXX";
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    dir_ = path;
-    reopen();
-  }
-  void TearDown() override {
-    store_.reset();
-    std::filesystem::remove_all(dir_);
-  }
-  std::string path() const { return dir_ + "/gantry.db"; }
-  void reopen(StoreOptions options = {}) {
-    store_.reset();
-    Result<std::unique_ptr<Store>> opened = Store::open(path(), std::move(options));
-    ASSERT_TRUE(opened) << opened.error().message;
-    store_ = std::move(*opened);
-  }
-  std::string add(const std::string& id, int priority = 0) {
-    JobSpec spec;
-    spec.kind = "test";
-    spec.params = "{}";
-    spec.priority = priority;
-    Result<std::string> added = store_->add(id, spec, {}, at(1));
-    EXPECT_TRUE(added) << added.error().message;
-    return added.value_or("");
-  }
-  Claim claim() {
-    Result<std::optional<Claim>> claimed = store_->claim(at(2));
-    EXPECT_TRUE(claimed && *claimed);
-    return claimed && *claimed ? **claimed : Claim{};
-  }
-  JobState state(const std::string& id) { return store_->job(id)->state; }
-
-  std::string dir_;
-  std::unique_ptr<Store> store_;
-};
+class StoreTest : public StoreBench {};
 
 TEST_F(StoreTest, KeepsEverythingOverAReopen) {
   JobSpec spec;
@@ -170,25 +129,25 @@ TEST_F(StoreTest, TokensRiseOverRestarts) {
 
 TEST_F(StoreTest, LostAttemptsEndUnlessTheyMakeProgress) {
   add("stuck");
-  for (uint32_t i = 1; i <= kJobAttemptsMax; ++i) {
+  for (uint32_t i = 1; i <= kJobLostMax; ++i) {
     const Claim mine = claim();
     EXPECT_EQ(mine.job.attempts, i);
     reopen();
     ASSERT_EQ(store_->recover(at(3))->size(), 1U);
-    EXPECT_EQ(state("stuck"), i < kJobAttemptsMax ? JobState::kQueued : JobState::kFailed);
+    EXPECT_EQ(state("stuck"), i < kJobLostMax ? JobState::kQueued : JobState::kFailed);
   }
   EXPECT_EQ(store_->job("stuck")->error->code, Code::kUnavailable);
   EXPECT_EQ(store_->unfinished(), 0U);
 
   add("long");
-  for (uint32_t i = 1; i <= 3 * kJobAttemptsMax; ++i) {
+  for (uint32_t i = 1; i <= 2 * kJobLostMax; ++i) {
     const Claim mine = claim();
     ASSERT_TRUE(store_->add_checkpoint("long", mine.token, {std::to_string(i), "f", "h"}));
     reopen();
     ASSERT_TRUE(store_->recover(at(3)));
     ASSERT_EQ(state("long"), JobState::kQueued) << i;
   }
-  EXPECT_EQ(store_->checkpoints("long")->size(), 3 * kJobAttemptsMax);
+  EXPECT_EQ(store_->checkpoints("long")->size(), 2 * kJobLostMax);
 }
 
 TEST_F(StoreTest, UnclaimCostsNoAttempt) {
@@ -229,24 +188,6 @@ TEST_F(StoreTest, CheckpointsAreReplacedByStep) {
   EXPECT_TRUE(store_->checkpoints("j")->empty());
 }
 
-TEST_F(StoreTest, LeasesAndMeasurementsSurvive) {
-  ASSERT_TRUE(store_->add_lease({{7, "cpu", MiB(3), "m"}, {7, "gpu0", MiB(4), "m"}}));
-  ASSERT_TRUE(store_->bind_lease(7, 123, 456, "boot"));
-  ASSERT_TRUE(store_->record_measured("f", "m", MiB(5)));
-  ASSERT_TRUE(store_->record_measured("f", "m", MiB(4)));  // a lower figure changes nothing
-  reopen();
-  const std::vector<LeaseRow> rows = *store_->leases();
-  ASSERT_EQ(rows.size(), 2U);
-  EXPECT_EQ(rows[1].device, "gpu0");
-  EXPECT_EQ(rows[1].pid, 123);
-  EXPECT_EQ(rows[1].start_ticks, 456U);
-  EXPECT_EQ(rows[1].boot_id, "boot");
-  EXPECT_EQ(*store_->measured("f"), MiB(5));
-  EXPECT_FALSE(store_->measured("g")->has_value());
-  ASSERT_TRUE(store_->remove_lease(7));
-  EXPECT_TRUE(store_->leases()->empty());
-}
-
 TEST_F(StoreTest, AFullDiskIsATypedErrorAndLosesNothing) {
   reopen({.pages_max = 40});
   JobSpec big;
@@ -269,78 +210,6 @@ TEST_F(StoreTest, AFullDiskIsATypedErrorAndLosesNothing) {
   add("after");
   while (accepted-- > 0) claim();
   EXPECT_EQ(claim().job.id, "after");
-}
-
-TEST_F(StoreTest, DamagedAndForeignFilesAreRefused) {
-  add("j");
-  store_.reset();
-  const std::string good = path();
-  std::filesystem::resize_file(good, 1000);
-  EXPECT_EQ(Store::open(good, {}).error().code, Code::kCorrupt);
-  std::ofstream(good) << "this is not a database at all, only text that is long enough";
-  EXPECT_EQ(Store::open(good, {}).error().code, Code::kCorrupt);
-  EXPECT_NE(Store::open(good, {}).error().remedy, "");
-  EXPECT_EQ(Store::open(dir_ + "/none/gantry.db", {}).error().code, Code::kNotFound);
-  EXPECT_EQ(Store::open(dir_, {}).has_value(), false);
-}
-
-TEST_F(StoreTest, ADamagedPageIsNoticedAtTheStart) {
-  for (int i = 0; i < 50; ++i) add("job number " + std::to_string(i));
-  store_.reset();
-  const auto size = std::filesystem::file_size(path());
-  std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(4096);
-  file << std::string(size - 4096, '\x5a');
-  file.close();
-  const Result<std::unique_ptr<Store>> opened = Store::open(path(), {});
-  ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code, Code::kCorrupt);
-}
-
-TEST_F(StoreTest, ASecondConnectionIsKeptOut) {
-  add("j");
-  EXPECT_EQ(Store::open(path(), {}).error().code, Code::kBusy);
-}
-
-TEST_F(StoreTest, EveryOlderSchemaIsBroughtForward) {
-  const std::span<const Migration> all = job_schema();
-  for (size_t known = 1; known <= all.size(); ++known) {
-    const std::string old_path = dir_ + "/old" + std::to_string(known);
-    {
-      auto old = Database::open(old_path, {all.first(known), 0});
-      ASSERT_TRUE(old) << old.error().message;
-      ASSERT_TRUE((*old)->run("INSERT INTO jobs(id,kind,params,priority,state,submitted_ms)"
-                              " VALUES('kept','k','{}',0,'queued',9)", "fill"));
-    }
-    auto store = Store::open(old_path, {});
-    ASSERT_TRUE(store) << store.error().message;
-    EXPECT_EQ((*store)->job("kept")->submitted, at(9));
-    EXPECT_TRUE((*store)->record_measured("f", "m", MiB(1)));
-  }
-}
-
-TEST_F(StoreTest, ANewerSchemaAndAnotherProgramsDatabaseAreRefused) {
-  store_.reset();
-  std::vector<Migration> newer(job_schema().begin(), job_schema().end());
-  newer.push_back({newer.back().version + 1, "CREATE TABLE later(x)"});
-  ASSERT_TRUE(Database::open(path(), {newer, 0}));
-  const Result<std::unique_ptr<Store>> opened = Store::open(path(), {});
-  ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code, Code::kUnsupported);
-  {
-    auto other = Database::open(dir_ + "/other", {{}, 0});
-    ASSERT_TRUE((*other)->run("PRAGMA application_id=5", "mark"));
-  }
-  EXPECT_EQ(Store::open(dir_ + "/other", {}).error().code, Code::kCorrupt);
-}
-
-TEST_F(StoreTest, ABrokenMigrationLeavesTheOldVersion) {
-  store_.reset();
-  std::vector<Migration> next(job_schema().begin(), job_schema().end());
-  next.push_back({next.back().version + 1, "CREATE TABLE half(x); CREATE TABLE jobs(x)"});
-  EXPECT_FALSE(Database::open(path(), {next, 0}));
-  reopen();
-  add("still works");
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
-// For tests: a state directory, a configuration of scripted models, executors that do as their
-// parameters say.
+// For tests: a foreman over a state directory, a configuration and scripted models.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,70 +6,12 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
-#include <thread>
 
 #include "foreman/fake_worker.h"
 #include "foreman/foreman.h"
+#include "foreman/step_executor.h"
 
 namespace gantry {
-
-// {"steps": n, "model": name, "wait_ms": a step, "fail": code, "fail_until": attempt}. The result is
-// one line a step with the attempt that did it.
-class StepExecutor final : public Executor {
- public:
-  std::atomic<int> runs{0};
-  std::function<void(const Job&)> on_run;
-
-  Result<void> check(const JobSpec& spec) const override {
-    if (nlohmann::json::parse(spec.params).contains("bad")) {
-      return fail(Code::kUsage, "a bad parameter");
-    }
-    return {};
-  }
-  Result<std::string> run(JobContext& context) override {
-    ++runs;
-    if (on_run) on_run(context.job());
-    const nlohmann::json params = nlohmann::json::parse(context.job().spec.params);
-    std::string result;
-    for (int step = 0; step < params.value("steps", 1); ++step) {
-      const std::string name = "step " + std::to_string(step);
-      if (std::optional<std::string> kept = context.checkpoint(name)) {
-        result += *kept;
-        continue;
-      }
-      if (Result<void> done = one(context, params, name, step); !done) return fail(done.error());
-      const std::string line = name + " by attempt " + std::to_string(context.job().attempts) + "\n";
-      if (Result<void> saved = context.save_checkpoint(name, line); !saved) {
-        return fail(saved.error());
-      }
-      result += line;
-    }
-    if (params.contains("throw")) throw std::runtime_error("thrown");
-    return result;
-  }
-
- private:
-  static Result<void> one(JobContext& context, const nlohmann::json& params,
-                          const std::string& name, int step) {
-    context.progress(step / 10.0, name);
-    context.event({{"type", "step_started"}, {"name", name}});
-    if (params.contains("model")) {
-      auto session = context.foreman().open(params["model"], context.cancelled(), true);
-      if (!session) return fail(session.error());
-      if (Result<void> alive = (*session)->worker().alive(); !alive) return alive;
-    }
-    for (int ms = params.value("wait_ms", 0); ms > 0; --ms) {
-      if (context.cancelled()) return fail(Code::kCancelled, "told to end");
-      std::this_thread::sleep_for(Millis(1));
-    }
-    const bool over = context.job().attempts >= params.value("fail_until", 1'000'000U);
-    if (params.contains("fail") && !over) {
-      return fail(static_cast<Code>(params["fail"].get<int>()), "as told");
-    }
-    return {};
-  }
-};
 
 class TestBench {
  public:
@@ -109,7 +50,7 @@ class TestBench {
     script.memory = memory;
     host.script(name, script);
   }
-  Result<void> start(StoreOptions store = {}, std::function<void(const Job&)> on_run = {}) {
+  [[nodiscard]] Result<void> start(StoreOptions store = {}, std::function<void(const Job&)> on_run = {}) {
     foreman.reset();
     ForemanOptions options;
     options.state_dir = state();
@@ -134,7 +75,8 @@ class TestBench {
     std::ofstream(dir + "/" + name) << text;
     return dir + "/" + name;
   }
-  Result<std::string> submit(const nlohmann::json& params, std::vector<std::string> files = {}) {
+  [[nodiscard]] Result<std::string> submit(const nlohmann::json& params,
+                                           std::vector<std::string> files = {}) {
     JobSpec spec;
     spec.kind = "steps";
     spec.params = params.is_null() ? "{}" : params.dump();  // {} makes a null
@@ -165,6 +107,25 @@ class TestBench {
 
  private:
   std::string own_dir_;
+};
+
+class ForemanBench : public testing::Test, public TestBench {
+ protected:
+  void SetUp() override {
+    const Result<void> started = start();
+    ASSERT_TRUE(started) << started.error().message;
+  }
+  size_t files_of(const std::string& id) const {
+    size_t count = 0;
+    const std::filesystem::path folder = state() + "/jobs/" + id;
+    if (!std::filesystem::exists(folder)) return 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++count;
+    return count;
+  }
+  void until(const std::function<bool()>& condition) {
+    for (int i = 0; i < 10'000 && !condition(); ++i) std::this_thread::sleep_for(Millis(1));
+    ASSERT_TRUE(condition());
+  }
 };
 
 }  // namespace gantry

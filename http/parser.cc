@@ -68,6 +68,13 @@ size_t pump(Parser& parser, std::string& pending, std::string_view input, error_
   if (!pending.empty()) {
     joined = pending + std::string(input);
     work = joined;
+    // Once it has seen "0\r\n" of the last chunk, Beast asserts that it gets 5 bytes next time.
+    constexpr size_t kLastChunkMin = 5;
+    if (work.front() == '0' && work.size() < kLastChunkMin) {
+      pending = std::move(joined);
+      error = {};
+      return input.size();
+    }
   }
   size_t used = 0;
   error = {};

@@ -54,7 +54,9 @@ bool is_token(std::string_view name) {
 std::string header_lines(const Headers& headers, std::initializer_list<std::string_view> except) {
   std::string lines;
   for (const auto& [name, value] : headers) {
-    const auto is_name = [&](std::string_view other) { return same_text(name, other); };
+    const auto is_name = [&field = name](std::string_view other) {
+      return same_text(field, other);
+    };
     const bool left_out = std::any_of(except.begin(), except.end(), is_name);
     if (left_out || !is_token(name)) continue;
     lines += name + ": ";

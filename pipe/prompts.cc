@@ -46,7 +46,7 @@ std::string screen_prompt(PromptStyle style) {
 }
 
 PartSizes part_sizes(PromptStyle style) {
-  return style == PromptStyle::kMicro ? PartSizes{6, 2} : PartSizes{60, 6};
+  return style == PromptStyle::kMicro ? PartSizes{3, 2} : PartSizes{60, 6};
 }
 
 }  // namespace gantry

@@ -50,7 +50,7 @@ void add_memory(const WorkerSpec& spec, Argv* argv) {
 
 void add_devices(const WorkerSpec& spec, Argv* argv) {
   const uint32_t resident = spec.placement.layers.resident;
-  add(argv, {"-ngl", number(resident)});
+  add(argv, {"-ngl", number(spec.placement.layers.gpu_layers_flag())});
   if (resident == 0) {
     add(argv, {"--device", "none"});
   } else if (!spec.devices.empty()) {

@@ -76,7 +76,7 @@ TEST(LlamaArgv, WithoutAcceleratorNoDeviceIsTouched) {
   EXPECT_THAT(argv(s), Contains("--no-mmproj-offload"));
   s.placement.layers.resident = 12;
   s.devices = {"CUDA0", "CUDA1"};
-  EXPECT_EQ(value(argv(s), "-ngl"), "12");
+  EXPECT_EQ(value(argv(s), "-ngl"), "13");  // the output counts as one more
   EXPECT_EQ(value(argv(s), "--device"), "CUDA0,CUDA1");
   EXPECT_THAT(argv(s), Not(Contains("--no-mmproj-offload")));
   s.devices.clear();

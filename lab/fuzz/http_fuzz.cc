@@ -103,9 +103,14 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data) + 2, size - 2);
   const size_t step = size_t{data[1]} % 32 + 1;
   switch (data[0] % 4) {
-    case 0:
-      if (!(read_request(text, step) == read_request(text, SIZE_MAX))) std::abort();
+    case 0: {
+      // Malformed chunk heads may be refused at once or only once more has come; but what is a
+      // message one way is the same message every way.
+      const Read pieces = read_request(text, step);
+      const Read whole = read_request(text, SIZE_MAX);
+      if ((pieces.done || whole.done) && !(pieces == whole)) std::abort();
       break;
+    }
     case 1:
       if (!(read_response(text, step).done == read_response(text, 64).done)) std::abort();
       break;

@@ -58,7 +58,8 @@ class Household(unittest.TestCase):
                     process.kill()
                 process.communicate()
             self.gantry("stop")
-            self.assertEqual(self.processes(), {}, "processes were left behind")
+            wait_until(lambda: not self.processes(), 5,
+                       f"the end of {list(self.processes().values())}")
         finally:
             for pid in self.processes():
                 os.kill(pid, signal.SIGKILL)

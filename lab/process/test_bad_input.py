@@ -55,7 +55,7 @@ class Audio(Household):
         (self.dir / "text.mp3").write_text("this is no sound " * 100)
         self.refused(1, "transcribe", self.dir / "text.mp3", says="text.mp3")
         screen = next(self.speech().parent.rglob("*.png"))
-        self.refused(1, "transcribe", screen, says="audio")
+        self.refused(1, "transcribe", screen, says=screen.name)
         whole = self.speech().read_bytes()
         (self.dir / "cut.wav").write_bytes(whole[:len(whole) // 2])
         self.assertTrue(self.ok("transcribe", self.dir / "cut.wav").strip())  # what is there counts

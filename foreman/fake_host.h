@@ -1,0 +1,142 @@
+// For tests: a machine whose processes are scripts. It keeps its own account of who held what when,
+// so that the scheduler is judged by what happened and not by what it says.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "foreman/scheduler.h"
+
+namespace gantry {
+
+// How workers of one model behave.
+struct FakeScript {
+  Millis load{0};
+  Bytes memory = MiB(10);
+  Millis release{0};  // memory stays that long after a stop
+  bool fails = false;    // dies while loading
+  bool hangs = false;    // loads for ever
+  bool missing = false;  // cannot even be started
+};
+
+// Thread-safe. Files are the real ones; processes are scripts.
+class FakeHost final : public Os {
+ public:
+  FakeHost() : real_(make_real_os()) {}
+
+  void script(const std::string& model, FakeScript script) {
+    const std::lock_guard lock(mutex_);
+    scripts_[model] = script;
+  }
+  // Kills every live worker of the model, as an OOM killer would.
+  void crash(const std::string& model) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [pid, process] : processes_) {
+      if (process.model == model) process.dead = true;
+    }
+  }
+  void grow(const std::string& model, Bytes memory) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [pid, process] : processes_) {
+      if (process.model == model) process.memory = memory;
+    }
+  }
+  int starts(const std::string& model) {
+    const std::lock_guard lock(mutex_);
+    return starts_[model];
+  }
+  size_t alive() {
+    const std::lock_guard lock(mutex_);
+    return static_cast<size_t>(std::ranges::count_if(
+        processes_, [](const auto& p) { return !p.second.dead && !p.second.stopped; }));
+  }
+  Bytes peak() {
+    const std::lock_guard lock(mutex_);
+    return peak_;
+  }
+  WorkerFactory factory();  // in fake_worker.h
+
+  [[nodiscard]] Result<std::string> read_file(const std::string& path, Bytes max) override {
+    return real_->read_file(path, max);
+  }
+  [[nodiscard]] Result<std::unique_ptr<MappedFile>> map_file(const std::string& path) override {
+    return real_->map_file(path);
+  }
+  [[nodiscard]] Result<FileInfo> stat(const std::string& path) override {
+    return real_->stat(path);
+  }
+  [[nodiscard]] Result<std::vector<std::string>> list(const std::string& dir) override {
+    return real_->list(dir);
+  }
+  [[nodiscard]] Result<void> write_file(const std::string& path, std::string_view bytes,
+                          uint32_t mode) override {
+    return real_->write_file(path, bytes, mode);
+  }
+  [[nodiscard]] Result<void> make_dirs(const std::string& path, uint32_t mode) override {
+    return real_->make_dirs(path, mode);
+  }
+  [[nodiscard]] Result<void> remove(const std::string& path) override {
+    return real_->remove(path);
+  }
+  [[nodiscard]] Result<Bytes> free_space(const std::string& path) override {
+    return real_->free_space(path);
+  }
+  [[nodiscard]] Result<std::unique_ptr<Process>> spawn(const ProcessSpec&) override {
+    return fail(Code::kUnsupported, "no real processes here");
+  }
+  [[nodiscard]] Result<Bytes> pss(int pid) override;
+  [[nodiscard]] Result<uint64_t> start_time(int pid) override;
+  void kill(int pid, int) override {
+    const std::lock_guard lock(mutex_);
+    kills.push_back(pid);
+    foreign.erase(pid);
+  }
+  void sleep(Millis duration) override { real_->sleep(duration); }
+  std::optional<std::string> env(const std::string& name) override { return real_->env(name); }
+  std::string self_exe() override { return real_->self_exe(); }
+
+  // Processes of nobody's: pid to start time. Set before use; kill() ends them.
+  std::map<int, uint64_t> foreign;
+  std::vector<int> kills;
+
+ private:
+  friend class FakeWorker;
+  struct FakeProcess {
+    std::string model;
+    Bytes memory;
+    bool dead = false, stopped = false;
+    std::chrono::steady_clock::time_point gone_at{};
+  };
+
+  bool holds(const FakeProcess& process) const {
+    if (process.dead) return false;
+    return !process.stopped || std::chrono::steady_clock::now() < process.gone_at;
+  }
+
+  std::unique_ptr<Os> real_;
+  std::mutex mutex_;
+  std::map<std::string, FakeScript> scripts_;
+  std::map<std::string, int> starts_;
+  std::map<int, FakeProcess> processes_;
+  int next_pid_ = 100'000'000;  // above any real one
+  Bytes peak_;
+};
+
+inline Result<Bytes> FakeHost::pss(int pid) {
+  const std::lock_guard lock(mutex_);
+  if (foreign.contains(pid)) return MiB(1);
+  const auto process = processes_.find(pid);
+  if (process != processes_.end() && holds(process->second)) return process->second.memory;
+  return fail(Code::kNotFound, "no such process");
+}
+
+inline Result<uint64_t> FakeHost::start_time(int pid) {
+  const std::lock_guard lock(mutex_);
+  if (const auto process = foreign.find(pid); process != foreign.end()) return process->second;
+  if (processes_.contains(pid)) return static_cast<uint64_t>(pid);
+  return fail(Code::kNotFound, "no such process");
+}
+
+}  // namespace gantry

@@ -1,0 +1,210 @@
+// From names to what loading takes, with cards given by the test.
+#include "foreman/roster.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "foreman/store_bench.h"
+#include "foreman/test_bench.h"
+
+namespace gantry {
+namespace {
+
+using testing::HasSubstr;
+
+ModelCard language_card() {
+  ModelCard card;
+  card.architecture = "llama";
+  card.layers = 2, card.embd = 64, card.heads = 4, card.heads_kv = 4, card.vocab = 100;
+  card.context_trained = 2048;
+  card.groups = {{Part::kLayer, 0, MiB(10), Bytes{}, 1}, {Part::kLayer, 1, MiB(10), Bytes{}, 1}};
+  card.weight_bytes = card.file_bytes = MiB(20);
+  LayerKv kv;
+  kv.k_width = kv.v_width = 64, kv.k_head = kv.v_head = 32;
+  card.kv = {kv, kv};
+  return card;
+}
+
+ModelCard speech_card() {
+  ModelCard card = language_card();
+  card.format = ModelFormat::kWhisper;
+  card.architecture = "whisper";
+  card.audio_context = 200, card.audio_layers = 2, card.text_context = 64;
+  return card;
+}
+
+class RosterTest : public StoreBench {
+ protected:
+  void SetUp() override {
+    StoreBench::SetUp();
+    bench_.config.models.clear();
+    bench_.config.ram_budget = Budget{GiB(1), std::nullopt};
+    restart();
+  }
+  void restart() {
+    roster_ = std::make_unique<Roster>(
+        RosterOptions{&bench_.host, &bench_.config, &bench_.machine, store_.get(),
+                      [this](const std::string& file, const std::string& mmproj) -> Result<Cards> {
+                        ++reads_;
+                        Cards cards{cards_[base_name(file)], std::nullopt};
+                        if (!mmproj.empty()) cards.mmproj = cards_[base_name(mmproj)];
+                        return cards;
+                      }});
+  }
+  ModelConfig& add(const std::string& name, const ModelCard& card) {
+    ModelConfig model;
+    model.name = name;
+    model.file = bench_.file(name + ".gguf", name);
+    cards_[name + ".gguf"] = card;
+    bench_.config.models.push_back(model);
+    return bench_.config.models.back();
+  }
+  Loadable find(const std::string& name, bool trusted = false) {
+    Result<Loadable> found = roster_->find(name, trusted);
+    EXPECT_TRUE(found) << found.error().message;
+    return found.value_or(Loadable{});
+  }
+
+  TestBench bench_;
+  std::map<std::string, ModelCard> cards_;
+  int reads_ = 0;
+  std::unique_ptr<Roster> roster_;
+};
+
+TEST_F(RosterTest, KindsAreToldFromTheFiles) {
+  add("talk", language_card());
+  add("hear", speech_card());
+  ModelCard encoder = language_card();
+  encoder.architecture = "bert";
+  encoder.kv.clear();
+  add("embed", encoder);
+  EXPECT_EQ(find("talk").kind, "language");
+  EXPECT_EQ(find("hear").kind, "speech");
+  EXPECT_EQ(find("hear").spec.engine, EngineKind::kWhisper);
+  EXPECT_EQ(find("embed").kind, "embedding");
+  EXPECT_TRUE(find("embed").spec.embeddings);
+  EXPECT_EQ(find("talk").device, "cpu");
+  EXPECT_GT(on_device(find("talk").shares, "cpu"), MiB(20));
+}
+
+TEST_F(RosterTest, SettingsReachTheWorker) {
+  ModelConfig& model = add("talk", language_card());
+  model.context = 512;
+  model.parallel = 3;
+  model.cache_k = model.cache_v = CacheType::kQ8_0;
+  model.ttl_s = 7;
+  model.env = {{"A", "B"}};
+  restart();
+  const Loadable found = find("talk");
+  EXPECT_EQ(found.slots, 3U);
+  EXPECT_EQ(found.ttl, Millis(7000));
+  EXPECT_EQ(found.spec.placement.context, 512U);
+  EXPECT_EQ(found.spec.parallel, 3U);
+  EXPECT_EQ(found.spec.cache_v, CacheType::kQ8_0);
+  EXPECT_TRUE(found.spec.flash_attention);  // a quantised V needs it
+  EXPECT_EQ(found.spec.env.size(), 1U);
+  EXPECT_EQ(found.spec.file, model.file);
+}
+
+TEST_F(RosterTest, NamesAliasesPathsAndStrangers) {
+  add("talk", language_card()).aliases = {"chat"};
+  EXPECT_EQ(find("chat").name, "talk");
+  const std::string path = bench_.config.models.back().file;
+  EXPECT_EQ(find(path, true).name, path);
+  const Result<Loadable> stranger = roster_->find(path, false);
+  EXPECT_EQ(stranger.error().code, Code::kNotFound);
+  EXPECT_THAT(stranger.error().remedy, HasSubstr("talk"));
+  EXPECT_EQ(roster_->find("relative/path", true).error().code, Code::kNotFound);
+  EXPECT_EQ(roster_->find("/nowhere/x.gguf", true).error().code, Code::kNotFound);
+  EXPECT_EQ(roster_->find("/tmp", true).error().code, Code::kUsage);
+  EXPECT_EQ(roster_->find("", true).error().code, Code::kNotFound);
+}
+
+TEST_F(RosterTest, TheUsersModelOfANameWins) {
+  add("talk", language_card());
+  ModelConfig own = bench_.config.models.back();
+  own.context = 256;
+  bench_.config.models.push_back(own);
+  restart();
+  EXPECT_EQ(find("talk").spec.placement.context, 256U);
+  EXPECT_EQ(roster_->models().size(), 1U);
+}
+
+TEST_F(RosterTest, FilesAreReadOnceUntilTheyChange) {
+  add("talk", language_card());
+  const std::string before = find("talk").fingerprint;
+  EXPECT_EQ(find("talk").fingerprint, before);
+  EXPECT_EQ(reads_, 1);
+  bench_.file("talk.gguf", "another, longer file");
+  EXPECT_NE(find("talk").fingerprint, before);
+  EXPECT_EQ(reads_, 2);
+}
+
+TEST_F(RosterTest, ListingReadsNothing) {
+  add("talk", language_card()).kind = "language";
+  restart();
+  const std::vector<ModelStatus> before = roster_->models();
+  ASSERT_EQ(before.size(), 1U);
+  EXPECT_EQ(before[0].kind, "language");
+  EXPECT_EQ(before[0].predicted, Bytes{});
+  EXPECT_EQ(reads_, 0);
+  const Loadable found = find("talk");
+  EXPECT_EQ(roster_->models()[0].predicted, on_device(found.shares, "cpu"));
+}
+
+TEST_F(RosterTest, APredictionIsNeverBelowWhatWasMeasured) {
+  add("talk", language_card());
+  const Loadable first = find("talk");
+  const Bytes predicted = on_device(first.shares, "cpu");
+  ASSERT_TRUE(store_->record_measured(first.fingerprint, "talk", predicted - MiB(5)));
+  EXPECT_EQ(on_device(find("talk").shares, "cpu"), predicted);  // less changes nothing
+  ASSERT_TRUE(store_->record_measured(first.fingerprint, "talk", predicted + MiB(50)));
+  EXPECT_GE(on_device(find("talk").shares, "cpu"), predicted + MiB(50));
+  EXPECT_LE(on_device(find("talk").shares, "cpu"), predicted + MiB(60));
+  ASSERT_TRUE(store_->record_measured(first.fingerprint, "talk", GiB(2)));
+  EXPECT_EQ(roster_->find("talk", false).error().code, Code::kDoesNotFit);
+}
+
+TEST_F(RosterTest, WhatDoesNotFitNamesTheNeedAndAFix) {
+  ModelCard huge = language_card();
+  huge.groups[0].bytes = GiB(2);
+  huge.weight_bytes = huge.file_bytes = GiB(2) + MiB(10);
+  add("huge", huge);
+  const Result<Loadable> refused = roster_->find("huge", false);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kDoesNotFit);
+  EXPECT_THAT(refused.error().message, HasSubstr("1.0 GiB"));
+  EXPECT_NE(refused.error().remedy, "");
+}
+
+TEST_F(RosterTest, BudgetsComeFromTheUserElseFromTheMachine) {
+  Machine machine = bench_.machine;  // 4 GiB, 3 of them available
+  Config config;
+  EXPECT_EQ(on_device(budgets_of(machine, config), "cpu").n, GiB(3).n / 10 * 8);
+  config.ram_budget = Budget{std::nullopt, 0.5};
+  EXPECT_EQ(on_device(budgets_of(machine, config), "cpu"), GiB(2));
+  config.ram_budget = Budget{GiB(100), std::nullopt};
+  EXPECT_EQ(on_device(budgets_of(machine, config), "cpu"), GiB(4));
+  machine.memory.cgroup_limit = GiB(1);
+  EXPECT_EQ(on_device(budgets_of(machine, config), "cpu"), GiB(1));
+  Device gpu;
+  gpu.name = "gpu0";
+  gpu.kind = DeviceKind::kGpu;
+  gpu.total = GiB(8);
+  gpu.free = GiB(6);
+  machine.devices.push_back(gpu);
+  EXPECT_EQ(on_device(budgets_of(machine, config), "gpu0"), GiB(6));
+  config.vram_budget = Budget{GiB(5), std::nullopt};
+  EXPECT_EQ(on_device(budgets_of(machine, config), "gpu0"), GiB(5));
+}
+
+TEST_F(RosterTest, TheDecoderHasAPlanToo) {
+  const Result<Placement> media = roster_->media();
+  ASSERT_TRUE(media) << media.error().message;
+  EXPECT_GT(media->on("cpu"), Bytes{});
+}
+
+}  // namespace
+}  // namespace gantry
