@@ -45,7 +45,7 @@ struct Config {
   std::vector<std::string> allowed_hosts;    // besides the listening address and localhost
   std::vector<std::string> allowed_origins;  // besides our own
   uint32_t idle_unload_s = 300;
-  uint32_t linger_s = 30;  // a shared daemon leaves that long after the last client and job
+  uint32_t linger_s = 10;  // a shared daemon leaves that long after the last client and job
   std::vector<ModelConfig> models;
   std::vector<GroupConfig> groups;
 };

@@ -119,7 +119,7 @@ class ForemanClient {
   [[nodiscard]] virtual Result<std::unique_ptr<Session>> open(const std::string& model,
                                                               const http::Cancel& cancel,
                                                               bool trusted) = 0;
-  // The media decoder under a lease of its own.
+  // A media decoder under a lease of its own: the small one, or ffmpeg for what that cannot read.
   [[nodiscard]] virtual Result<StepReport> decode(const std::string& file, const std::string& wav,
                                                   const http::Cancel& cancel) = 0;
 

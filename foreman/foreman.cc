@@ -21,7 +21,6 @@ namespace gantry {
 
 namespace {
 
-constexpr const char* kMediaName = "media";
 constexpr size_t kIdempotencyKeyMax = 256;
 
 Error stopping_error() {
@@ -110,9 +109,9 @@ Result<void> Foreman::begin() {
                                options.worker_context.log_dir);
   }
   if (!options.decoder) {
-    options.decoder = [&p](const std::string& file, const std::string& wav,
+    options.decoder = [&p](MediaTool tool, const std::string& file, const std::string& wav,
                            const http::Cancel& cancel, const std::function<void(int)>& on_start) {
-      return decode_audio(p.os, p.options.worker_context, file, wav, cancel, on_start);
+      return decode_audio(p.os, p.options.worker_context, tool, file, wav, cancel, on_start);
     };
   }
 
@@ -176,11 +175,25 @@ Result<std::unique_ptr<Session>> Foreman::open(const std::string& model,
   return session;
 }
 
+// ffmpeg's bytes are asked for only when the small decoder has refused.
 Result<StepReport> Foreman::decode(const std::string& file, const std::string& wav,
                                    const http::Cancel& cancel) {
+  Result<StepReport> report = decode_with(MediaTool::kSmall, file, wav, cancel);
+  if (report || report.error().code != Code::kUnsupported) return report;
+  report = decode_with(MediaTool::kFfmpeg, file, wav, cancel);
+  if (!report && report.error().code == Code::kDoesNotFit) {
+    report.error().remedy = "convert " + base_name(file) + " to wav, flac or mp3, or " +
+                            report.error().remedy;
+  }
+  return report;
+}
+
+Result<StepReport> Foreman::decode_with(MediaTool tool, const std::string& file,
+                                        const std::string& wav, const http::Cancel& cancel) {
   Parts& p = *parts_;
   if (p.stopping) return fail(stopping_error());
-  Result<Placement> placement = p.roster->media();
+  const char* name = Roster::media_name(tool);
+  Result<Placement> placement = p.roster->media(tool);
   if (!placement) return fail(placement.error());
   Shares shares;
   StepReport report;
@@ -189,20 +202,20 @@ Result<StepReport> Foreman::decode(const std::string& file, const std::string& w
     report.predicted += need.total();
   }
   Result<std::unique_ptr<Hold>> hold =
-      p.scheduler->hold(kMediaName, shares, cancel, p.runner->priority_of(cancel));
+      p.scheduler->hold(name, shares, cancel, p.runner->priority_of(cancel));
   if (!hold) return fail(hold.error());
   const auto begun = std::chrono::steady_clock::now();
-  Result<Millis> decoded = p.options.decoder(file, wav, cancel,
+  Result<Millis> decoded = p.options.decoder(tool, file, wav, cancel,
                                              [&](int pid) { (*hold)->started(pid); });
   if (!decoded) return fail(decoded.error());
   report.name = "decode " + base_name(file);
-  report.model = kMediaName;
+  report.model = name;
   report.device = "cpu";
   report.measured = (*hold)->measured();
   report.run_s =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   if (report.measured > Bytes{}) {
-    Result<void> kept = p.store->record_measured(kMediaName, kMediaName, report.measured);
+    Result<void> kept = p.store->record_measured(name, name, report.measured);
     if (!kept) p.log->warn("measurement_lost", {{"error", kept.error().message}});
   }
   return report;

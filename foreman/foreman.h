@@ -25,9 +25,9 @@
 namespace gantry {
 
 // decode_audio without its machine.
-using Decoder = std::function<Result<Millis>(const std::string& file, const std::string& wav,
-                                             const http::Cancel& cancel,
-                                             const std::function<void(int pid)>& on_start)>;
+using Decoder = std::function<Result<Millis>(
+    MediaTool tool, const std::string& file, const std::string& wav, const http::Cancel& cancel,
+    const std::function<void(int pid)>& on_start)>;
 
 struct ForemanOptions {
   std::string state_dir;
@@ -82,6 +82,8 @@ class Foreman final : public ForemanClient {
   explicit Foreman(std::unique_ptr<Parts> parts);
   [[nodiscard]] Result<void> begin();
   [[nodiscard]] Result<void> check(const JobSpec& spec) const;
+  [[nodiscard]] Result<StepReport> decode_with(MediaTool tool, const std::string& file,
+                                               const std::string& wav, const http::Cancel& cancel);
   void complete(Job* job) const;  // what the store does not know
 
   std::unique_ptr<Parts> parts_;

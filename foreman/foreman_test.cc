@@ -200,9 +200,10 @@ TEST_F(ForemanTest, WatchersHearOfTooMuchMemory) {
 
 TEST_F(ForemanTest, DecodingHasALeaseOfItsOwn) {
   Bytes booked;
-  decoder = [&](const std::string&, const std::string& wav, const http::Cancel&,
+  decoder = [&](MediaTool tool, const std::string&, const std::string& wav, const http::Cancel&,
                 const std::function<void(int)>& on_start) -> Result<Millis> {
     host.foreign[77'000'000] = 5;
+    EXPECT_EQ(tool, MediaTool::kSmall);
     on_start(77'000'000);
     booked = foreman->ledger()[0].booked;
     std::ofstream(wav) << "wav";
@@ -216,6 +217,37 @@ TEST_F(ForemanTest, DecodingHasALeaseOfItsOwn) {
   EXPECT_EQ(report->measured, MiB(1));
   EXPECT_EQ(report->name, "decode talk.mp3");
   EXPECT_EQ(foreman->ledger()[0].booked, Bytes{});
+}
+
+TEST_F(ForemanTest, FfmpegsBytesAreAskedForOnlyWhenTheSmallDecoderRefuses) {
+  std::vector<std::pair<MediaTool, Bytes>> tried;
+  Code small = Code::kUnsupported;
+  decoder = [&](MediaTool tool, const std::string& file, const std::string&, const http::Cancel&,
+                const std::function<void(int)>&) -> Result<Millis> {
+    tried.emplace_back(tool, foreman->ledger()[0].booked);
+    if (tool == MediaTool::kSmall) return fail(small, file + " is not for it");
+    return Millis(1000);
+  };
+  config.ram_budget = Budget{MiB(60), std::nullopt};
+  ASSERT_TRUE(start());
+  const http::Cancel never{false};
+  const auto decode = [&] { return foreman->decode(dir + "/a.m4a", dir + "/a.wav", never); };
+  const auto report = decode();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->model, "ffmpeg");
+  ASSERT_EQ(tried.size(), 2U);
+  EXPECT_EQ(tried[1].first, MediaTool::kFfmpeg);
+  EXPECT_LT(tried[0].second, tried[1].second);
+  small = Code::kCorrupt;  // no other tool would make more of it
+  EXPECT_EQ(decode().error().code, Code::kCorrupt);
+  EXPECT_EQ(tried.size(), 3U);
+  config.ram_budget = Budget{MiB(30), std::nullopt};
+  small = Code::kUnsupported;
+  ASSERT_TRUE(start());
+  const auto refused = decode();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kDoesNotFit);
+  EXPECT_THAT(refused.error().remedy, HasSubstr("convert a.m4a to wav"));
 }
 
 TEST_F(ForemanTest, AFullDiskRefusesButKeepsWhatWasAccepted) {

@@ -215,7 +215,8 @@ class Simulation {
       settle();
       check_oldest();
     }
-    for (; now_ < 1000 && !world_.waiters.empty(); ++now_) {
+    // At worst each of some 170 requests takes a stop, a load and a session of its own.
+    for (; now_ < 5000 && !world_.waiters.empty(); ++now_) {
       pass_time();
       settle();
     }

@@ -265,11 +265,16 @@ Result<Loadable> Roster::find(const std::string& name, bool trusted) {
   return found;
 }
 
-Result<Placement> Roster::media() {
+const char* Roster::media_name(MediaTool tool) {
+  return tool == MediaTool::kSmall ? "gantry-decode" : "ffmpeg";
+}
+
+Result<Placement> Roster::media(MediaTool tool) {
   Wish wish;
-  wish.name = "media";
+  wish.name = media_name(tool);
   wish.engine = EngineKind::kMedia;
-  return place_as_measured(std::move(wish), "media");
+  wish.small_media = tool == MediaTool::kSmall;
+  return place_as_measured(std::move(wish), media_name(tool));
 }
 
 std::vector<ModelStatus> Roster::models() {

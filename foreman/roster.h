@@ -36,8 +36,9 @@ class Roster {
   [[nodiscard]] Result<Loadable> find(const std::string& name, bool trusted);
   // What a plan of it starts from: its file's facts and its settings.
   [[nodiscard]] Result<Wish> wish(const std::string& name, bool trusted);
-  // The media decoder's bytes.
-  [[nodiscard]] Result<Placement> media();
+  // A media decoder's bytes.
+  [[nodiscard]] Result<Placement> media(MediaTool tool);
+  static const char* media_name(MediaTool tool);  // what its measurements are kept under
   // The configured models, with what is known of them without reading anything.
   std::vector<ModelStatus> models();
   // The name that find() would give its Loadable; `name` itself when it is not known.

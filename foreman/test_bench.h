@@ -50,7 +50,8 @@ class TestBench {
     script.memory = memory;
     host.script(name, script);
   }
-  [[nodiscard]] Result<void> start(StoreOptions store = {}, std::function<void(const Job&)> on_run = {}) {
+  [[nodiscard]] Result<void> start(StoreOptions store = {},
+                                   std::function<void(const Job&)> on_run = {}) {
     foreman.reset();
     ForemanOptions options;
     options.state_dir = state();

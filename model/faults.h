@@ -16,13 +16,16 @@ struct Fault {
   std::string name;   // "key_with_character_0x1b"
   std::string bytes;  // the file
   Code code;          // what read_card must answer
+  std::string says;   // what its message must name, so that nothing else was the cause
 };
 
 class Faults {
  public:
   void add(std::string name, std::string bytes, Code code = Code::kCorrupt) {
-    all_.push_back({std::move(name), std::move(bytes), code});
+    all_.push_back({std::move(name), std::move(bytes), code, says_});
   }
+  // Of all that is added from here on.
+  void saying(std::string says) { says_ = std::move(says); }
   // A right language model, changed.
   void language(std::string name, const std::function<void(GgufForge&)>& change,
                 Code code = Code::kCorrupt) {
@@ -40,6 +43,7 @@ class Faults {
 
  private:
   std::vector<Fault> all_;
+  std::string says_;
 };
 
 std::vector<Fault> gguf_faults();      // the container: header, pairs, tensor table

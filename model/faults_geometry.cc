@@ -31,6 +31,7 @@ constexpr std::array kKeys = std::to_array<KeyRow>({
 void add_key_faults(Faults& faults) {
   for (const KeyRow& row : kKeys) {
     const std::string key = std::string("llama.") + row.suffix;
+    faults.saying(key);
     if (row.needed) {
       faults.language(fmt::format("{}_missing", row.suffix), [&](GgufForge& f) { f.without(key); });
     }
@@ -50,6 +51,7 @@ void add_key_faults(Faults& faults) {
                     Code::kTooLarge);
   }
   for (const char* suffix : {"block_count", "embedding_length", "context_length"}) {
+    faults.saying(std::string("llama.") + suffix + " is 0");
     faults.language(fmt::format("{}_is_0", suffix),
                     [&](GgufForge& f) { f.set(std::string("llama.") + suffix, 0); });
   }
@@ -57,6 +59,7 @@ void add_key_faults(Faults& faults) {
 
 void add_architecture_faults(Faults& faults) {
   const std::string key = "general.architecture";
+  faults.saying(key);
   faults.language("architecture_missing", [&](GgufForge& f) { f.without(key); });
   faults.language("architecture_is_a_number", [&](GgufForge& f) { f.set(key, 1); });
   faults.language("architecture_is_a_list", [&](GgufForge& f) { f.strings(key, {"llama"}); });
@@ -71,9 +74,11 @@ void add_architecture_faults(Faults& faults) {
 
 void add_layer_faults(Faults& faults) {
   for (const char* name : {"blk.2.x", "blk.99.x", "blk.511.x", "blk.2147483647.x"}) {
+    faults.saying("but block_count is 2");
     faults.language(fmt::format("tensor_of_layer_beyond_the_last_{}", name),
                     [&](GgufForge& f) { f.tensor(name, {4}); });
   }
+  faults.saying("head_count");
   faults.language("head_counts_for_one_layer_of_two", [](GgufForge& f) {
     f.list<uint32_t>("llama.attention.head_count", GgufType::kU32, {4});
   });
@@ -86,17 +91,21 @@ void add_layer_faults(Faults& faults) {
   faults.language("head_counts_negative", [](GgufForge& f) {
     f.list<int32_t>("llama.attention.head_count", GgufType::kI32, {4, -4});
   });
+  faults.saying("has 1 entries for 2 layers");
   faults.language("feed_forward_for_one_layer_of_two", [](GgufForge& f) {
     f.list<uint32_t>("llama.feed_forward_length", GgufType::kU32, {4});
   });
+  faults.saying("cache elements a token");
   faults.language("cache_width_over_the_limit", [](GgufForge& f) {
     f.set("llama.attention.head_count_kv", kHeadsMax);
     f.set("llama.attention.key_length", kEmbdMax);
   }, Code::kTooLarge);
+  faults.saying("5 of 4 experts");
   faults.language("more_experts_used_than_there_are", [](GgufForge& f) {
     f.set("llama.expert_count", 4);
     f.set("llama.expert_used_count", 5);
   });
+  faults.saying("nextn_predict_layers");
   faults.language("more_layers_ahead_than_there_are", [](GgufForge& f) {
     f.set("llama.nextn_predict_layers", 3);
   }, Code::kTooLarge);
@@ -111,6 +120,7 @@ void add_window_faults(Faults& faults) {
     faults.add(name, forge.bytes(), code);
   };
   const std::string pattern = "gemma3.attention.sliding_window_pattern";
+  faults.saying("sliding_window");
   gemma("window_is_a_string",
         [](GgufForge& f) { f.set("gemma3.attention.sliding_window", "1"sv); });
   gemma("window_over_the_limit", [](GgufForge& f) {
@@ -124,24 +134,30 @@ void add_window_faults(Faults& faults) {
   }, Code::kTooLarge);
   GgufForge next = forge_language("qwen3next");
   next.list<uint8_t>("qwen3next.attention.recurrent_layers", GgufType::kBool, {1});
+  faults.saying("has 1 entries for 2 layers");
   faults.add("recurrent_layers_too_short", next.bytes());
   GgufForge mamba = forge_language("mamba");
   mamba.set("mamba.ssm.inner_size", kEmbdMax + 1);
+  faults.saying("ssm.inner_size");
   faults.add("state_over_the_limit", mamba.bytes(), Code::kTooLarge);
 }
 
 void add_kind_faults(Faults& faults) {
+  faults.saying("not a model");
   for (const std::string_view kind : {"adapter"sv, "imatrix"sv, "vocab"sv, ""sv, "\x1b"sv}) {
     faults.language(fmt::format("file_of_type_{}", faults.all().size()),
                     [&](GgufForge& f) { f.set("general.type", kind); }, Code::kUnsupported);
   }
   faults.language("file_type_is_a_number", [](GgufForge& f) { f.set("general.type", 1); },
                   Code::kUnsupported);
+  faults.saying("one of 3 parts");
   faults.language("one_of_three_parts",
                   [](GgufForge& f) { f.set("split.count", GgufType::kU16, uint16_t{3}); },
                   Code::kUnsupported);
+  faults.saying("no tensors");
   faults.language("no_tensors", [](GgufForge& f) { f.tensors.clear(); }, Code::kUnsupported);
   GgufForge empty;
+  faults.saying("general.architecture is missing");
   faults.add("no_pairs_and_no_tensors", empty.bytes());
 }
 
@@ -153,6 +169,7 @@ void add_projector_faults(Faults& faults) {
     faults.add("projector_" + name, forge.bytes(), code);
   };
   const std::string at = "clip.vision.";
+  faults.saying("clip.");
   projector("without_blocks", [&](GgufForge& f) { f.without(at + "block_count"); });
   projector("without_embedding", [&](GgufForge& f) { f.without(at + "embedding_length"); });
   projector("of_0_blocks", [&](GgufForge& f) { f.set(at + "block_count", 0); });

@@ -18,6 +18,8 @@ TEST(GgufFaults, AreRefusedAsTheyShould) {
     ASSERT_FALSE(card) << fault.name << " was accepted";
     EXPECT_EQ(code_name(card.error().code), code_name(fault.code))
         << fault.name << ": " << card.error().message;
+    EXPECT_NE(card.error().message.find(fault.says), std::string::npos)
+        << fault.name << ": '" << card.error().message << "' should say '" << fault.says << "'";
     EXPECT_FALSE(card.error().remedy.empty()) << fault.name;
     EXPECT_TRUE(is_clean_text(card.error().message)) << fault.name;
   }

@@ -72,7 +72,7 @@ Result<std::string> Steps::decoded(const std::string& file) {
   const std::string wav = join_path(context_.dir(), "audio.wav");
   const std::string name = "decode " + base_name(file);
   if (context_.checkpoint("decode")) return wav;
-  begin(name, "ffmpeg");
+  begin(name, "decoder");
   Result<StepReport> report = context_.foreman().decode(file, wav, context_.cancelled());
   if (!report) return fail(report.error());
   report->name = name;

@@ -222,6 +222,9 @@ TEST(Need, CommandsAndTheMediaDecoder) {
   Wish media;
   media.engine = EngineKind::kMedia;
   EXPECT_EQ(needs_of(media, "", 0, {})[0].total(), MiB(56));
+  Wish small = media;
+  small.small_media = true;
+  EXPECT_EQ(needs_of(small, "", 0, {})[0].total(), MiB(6));
   media.declared = MiB(40);
   EXPECT_EQ(needs_of(media, "", 0, {})[0].total(), MiB(40));
 }

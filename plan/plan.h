@@ -29,6 +29,7 @@ struct Wish {
   uint32_t ubatch = 512;
   bool flash_attention = false;     // implied by a quantised cache_v, as in llama.cpp
   bool embeddings = false;          // inputs go through whole, in one physical batch
+  bool small_media = false;         // kMedia: gantry-decode instead of ffmpeg
   // The user's own figure for an external command; absent: it has host memory to itself. For
   // kMedia: a measured figure in the place of the built-in one.
   std::optional<Bytes> declared;

@@ -61,6 +61,20 @@ TEST(Guard, OriginsAreExact) {
   EXPECT_EQ(status_of(guard, twice, "127.0.0.1:8484"), 403);
 }
 
+TEST(Guard, AUnixSocketHasNoOriginOfItsOwn) {
+  const Guard guard({"", {}, {"https://app.example"}});
+  EXPECT_EQ(status_of(guard, {{"Origin", "http://localhost:0"}}, "unix:/s"), 403);
+  EXPECT_EQ(status_of(guard, {{"Origin", "https://app.example"}}, "unix:/s"), 200);
+}
+
+TEST(Guard, CorsHeadersAreForListedOriginsOnly) {
+  const Guard guard({"", {}, {"https://app.example"}});
+  const auto via = at("127.0.0.1:1");
+  EXPECT_TRUE(guard.cors({"GET", "/", {{"Origin", "https://evil.example"}}, {}}, via).empty());
+  EXPECT_TRUE(guard.cors({"GET", "/", {}, {}}, via).empty());
+  EXPECT_FALSE(guard.cors({"GET", "/", {{"Origin", "https://app.example"}}, {}}, via).empty());
+}
+
 TEST(Guard, ForeignOriginComesBeforeHostAndKey) {
   const Guard guard({"secret", {}, {}});
   const auto answer = guard.check({"GET", "/", {{"Origin", "http://evil"}, {"Host", "evil"}}, {}},

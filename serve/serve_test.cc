@@ -157,7 +157,7 @@ TEST_F(Serve, TheGateAtNAndNPlusOne) {
   EXPECT_EQ(error_of(third), "503 server_error busy");
   EXPECT_FALSE(third.header("Retry-After").empty());
   EXPECT_EQ(get("/health").status, 200) << "who only looks is served all the same";
-  EXPECT_EQ(server_->working(), 2u);
+  wait_for([&] { return server_->working() == 2; });
   first.close();
   wait_for([&] { return server_->working() == 1; });
   http::RawPeer fourth(tcp());

@@ -28,6 +28,9 @@ constexpr int kChannelsMax = 64;
 constexpr size_t kReadFloats = 16 << 10;  // of all channels together, at a time
 constexpr size_t kBlock = 8 << 10;        // samples of the result at a time
 constexpr size_t kHeadBytes = 44;
+// A file without a sample in it that is larger than this has something in it that another decoder
+// may find, as in a wav whose recorder died before it wrote the length.
+constexpr off_t kEmptyMax = 4 << 10;
 constexpr float kLoudest = 4;  // over full scale, in float files; beyond is damage
 
 class Fd {
@@ -70,6 +73,7 @@ struct Recording {
   std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> sound{nullptr, &sf_close};
   size_t channels = 0;
   int rate = 0;
+  bool small = false;  // kEmptyMax at most
 };
 
 Result<Recording> open_recording(int fd) {
@@ -91,6 +95,7 @@ Result<Recording> open_recording(int fd) {
   }
   recording.channels = static_cast<size_t>(sound.channels);
   recording.rate = sound.samplerate;
+  recording.small = info.st_size <= kEmptyMax;
   return recording;
 }
 
@@ -113,8 +118,9 @@ class WavWriter {
     return put_bytes(reinterpret_cast<const char*>(block_.data()), 2 * block_.size());
   }
 
+  bool empty() const { return count_ == 0; }
+
   Result<Millis> finish() {
-    if (count_ == 0) return fail(Code::kCorrupt, "has no sound in it", "check that it plays");
     const auto bytes = static_cast<uint32_t>(2 * count_);
     std::string head = "RIFF";
     number(&head, bytes + kHeadBytes - 8, 4);
@@ -229,7 +235,9 @@ Result<Millis> convert(const Recording& recording, int out, Millis longest) {
     if (Result<void> ok = resampler.put(mono); !ok) return fail(ok.error());
   }
   if (Result<void> ok = resampler.finish(); !ok) return fail(ok.error());
-  return writer.finish();
+  if (!writer.empty()) return writer.finish();
+  return fail(recording.small ? Code::kCorrupt : Code::kUnsupported, "has no sound in it",
+              "check that it plays");
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ namespace gantry {
 // One pass, constant memory; writes `wav` in place (the caller renames it). `file` must be a
 // regular one and is the only one opened. What is cut short gives what is there. Messages are said
 // of the file, without its name: "has no sound in it". kUnsupported: not a format or coding read
-// here; kCorrupt: no sound in it; kTooLarge: longer than `longest`; kDiskFull, kPermission,
-// kNotFound, kIo; kUsage: no regular file.
+// here, or no sound found where another decoder may find some; kCorrupt: no sound in it; kUsage: no
+// regular file; kTooLarge: longer than `longest`; kDiskFull, kPermission, kNotFound, kIo.
 [[nodiscard]] Result<Millis> decode_file(const std::string& file, const std::string& wav,
                                          Millis longest = kAudioMax);
 

@@ -1,15 +1,17 @@
-// ffmpeg, kept on a short leash: one input, one output, known formats, bounded time and memory.
+// Decoders kept on a short leash: one input, one output, known formats, bounded time and memory.
 #include "worker/media.h"
 
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <span>
 
 #include "base/limits.h"
 #include "worker/child.h"
+#include "worker/decode.h"
 #include "worker/wav.h"
 #include "worker/worker.h"
 
@@ -38,21 +40,28 @@ Result<void> check_input(Os& os, const std::string& file) {
   return {};
 }
 
+Result<void> judge(MediaTool tool, const std::string& file, const std::string& output,
+                   const Exit& exit) {
+  if (tool == MediaTool::kSmall) {
+    if (exit.ok()) return {};
+    return fail(explain_small(file, output, exit));
+  }
+  // ffmpeg may end with success although the last bytes did not reach a full disk.
+  Error why = explain_ffmpeg(file, output, exit.text());
+  if (exit.ok() && why.code != Code::kDiskFull) return {};
+  return fail(std::move(why));
+}
+
 // Waits for the process with an eye on `cancel`.
-Result<void> finish(Os& os, Process& process, const std::string& file, const std::string& log,
-                    const http::Cancel& cancel) {
+Result<void> finish(Os& os, Process& process, MediaTool tool, const std::string& file,
+                    const std::string& log, const http::Cancel& cancel) {
   for (;;) {
     if (cancel) {
       process.signal_group(SIGKILL);
       return fail(Code::kCancelled, "cancelled while " + base_name(file) + " was decoded");
     }
     const std::optional<Exit> exit = process.wait(kPoll);
-    if (!exit) continue;
-    // ffmpeg may end with success although the last bytes did not reach a full disk.
-    const std::string output = log_tail(os, log, 0);
-    Error why = explain_ffmpeg(file, output, exit->text());
-    if (exit->ok() && why.code != Code::kDiskFull) return {};
-    return fail(std::move(why));
+    if (exit) return judge(tool, file, log_tail(os, log, 0), *exit);
   }
 }
 
@@ -72,21 +81,32 @@ Result<Millis> length_of(Os& os, const std::string& file, const std::string& wav
   return info->duration();
 }
 
+Error missing(MediaTool tool, const std::string& program) {
+  if (tool == MediaTool::kFfmpeg) {
+    return {Code::kUnavailable, "ffmpeg is not installed, it reads recordings",
+            "apt-get install ffmpeg"};
+  }
+  return {Code::kUnavailable, program + " is not there, it reads recordings",
+          "install it beside gantryd"};
+}
+
 // Decodes to `part`, whose name nobody reads.
-Result<Millis> decode_to(Os& os, const WorkerContext& context, const std::string& file,
-                         const std::string& part, const http::Cancel& cancel,
+Result<Millis> decode_to(Os& os, const WorkerContext& context, MediaTool tool,
+                         const std::string& file, const std::string& part,
+                         const http::Cancel& cancel,
                          const std::function<void(int pid)>& on_start) {
   ProcessSpec spec = worker_process(context, "media");
-  spec.argv = ffmpeg_argv(file, part);
+  const std::string small = join_path(dir_name(context.worker_exe), "gantry-decode");
+  spec.argv = tool == MediaTool::kSmall ? std::vector<std::string>{small, file, part}
+                                        : ffmpeg_argv(file, part);
   spec.output_file = part + ".log";
   const Result<std::unique_ptr<Process>> process = os.spawn(spec);
   if (!process && process.error().code == Code::kNotFound) {
-    return fail(Code::kUnavailable, "ffmpeg is not installed, it reads recordings",
-                "apt-get install ffmpeg");
+    return fail(missing(tool, small));
   }
   if (!process) return fail(process.error());
   if (on_start) on_start((*process)->pid());
-  if (Result<void> ok = finish(os, **process, file, spec.output_file, cancel); !ok) {
+  if (Result<void> ok = finish(os, **process, tool, file, spec.output_file, cancel); !ok) {
     return fail(ok.error());
   }
   return length_of(os, file, part);
@@ -108,6 +128,21 @@ std::vector<std::string> ffmpeg_argv(const std::string& file, const std::string&
           "-map_metadata", "-1", "-ac", "1", "-ar", std::to_string(kSampleRate), "-threads", "1",
           "-filter_threads", "1", "-c:a", "pcm_s16le", "-t", limit, "-fflags", "+bitexact", "-f",
           "wav", "-y", "file:" + wav};
+}
+
+Error explain_small(const std::string& file, const std::string& output, const Exit& exit) {
+  const auto known = std::ranges::find(kDecodeStatus, exit.status, &std::pair<Code, int>::second);
+  if (exit.signal != 0 || known == kDecodeStatus.end()) {
+    return {Code::kWorkerFailed,
+            fmt::format("gantry-decode failed on {}, {}{}{}", file, exit.text(),
+                        output.empty() ? "" : ": ", output),
+            "check that it plays"};
+  }
+  constexpr std::string_view kBetween = " | ";  // of the two lines that it prints
+  const size_t end = output.rfind(kBetween);
+  if (end == std::string::npos) return {known->first, file + " " + output};
+  return {known->first, file + " " + output.substr(0, end),
+          output.substr(end + kBetween.size())};
 }
 
 Error explain_ffmpeg(const std::string& file, const std::string& output,
@@ -139,8 +174,9 @@ Error explain_ffmpeg(const std::string& file, const std::string& output,
           "check that it plays"};
 }
 
-Result<Millis> decode_audio(Os& os, const WorkerContext& context, const std::string& file,
-                            const std::string& wav, const http::Cancel& cancel,
+Result<Millis> decode_audio(Os& os, const WorkerContext& context, MediaTool tool,
+                            const std::string& file, const std::string& wav,
+                            const http::Cancel& cancel,
                             const std::function<void(int pid)>& on_start) {
   if (Result<void> ok = check_input(os, file); !ok) return fail(ok.error());
   if (const Result<FileInfo> folder = os.stat(dir_name(wav)); !folder) {
@@ -148,7 +184,7 @@ Result<Millis> decode_audio(Os& os, const WorkerContext& context, const std::str
                 folder.error().remedy);
   }
   const std::string part = wav + ".part";
-  Result<Millis> length = decode_to(os, context, file, part, cancel, on_start);
+  Result<Millis> length = decode_to(os, context, tool, file, part, cancel, on_start);
   drop(os, part + ".log");
   if (length) {
     std::error_code error;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -27,12 +28,13 @@ class Media : public testing::Test {
   void SetUp() override {
     if (!have_ffmpeg()) GTEST_SKIP() << "ffmpeg is not installed";
   }
-  Result<Millis> decode(const std::string& file) {
-    return decode_audio(*os_, bench_context(folder_), file, wav_, cancel_, nullptr);
+  Result<Millis> decode(const std::string& file, MediaTool tool = MediaTool::kFfmpeg) {
+    return decode_audio(*os_, bench_context(folder_), tool, file, wav_, cancel_, nullptr);
   }
   // A failure with this code, nothing left behind, a remedy named.
-  void refuses(const std::string& file, Code code) {
-    const Result<Millis> got = decode(file);
+  void refuses(const std::string& file, Code code, MediaTool tool = MediaTool::kFfmpeg) {
+    std::filesystem::remove(wav_);
+    const Result<Millis> got = decode(file, tool);
     ASSERT_FALSE(got) << file;
     EXPECT_EQ(got.error().code, code) << got.error().message;
     EXPECT_NE(got.error().message.find(file), std::string::npos) << got.error().message;
@@ -55,21 +57,44 @@ class Media : public testing::Test {
 
 TEST_F(Media, ExactLengthWhateverTheName) {
   const std::string sound = wav_bytes(tone(12'345));
-  for (const char* name : {"plain.wav", "-n.wav", "a:b%d.wav", "with blank.wav", "ü.wav"}) {
-    const Result<Millis> got = decode(folder_.write(name, sound));
-    ASSERT_TRUE(got) << got.error().message;
-    EXPECT_EQ(*got, Millis(771));
-    EXPECT_EQ(slurp(wav_), sound);
-    EXPECT_FALSE(exists(wav_ + ".part.log"));
+  for (const MediaTool tool : {MediaTool::kSmall, MediaTool::kFfmpeg}) {
+    for (const char* name : {"plain.wav", "-n.wav", "a:b%d.wav", "with blank.wav", "ü.wav"}) {
+      const Result<Millis> got = decode(folder_.write(name, sound), tool);
+      ASSERT_TRUE(got) << got.error().message;
+      EXPECT_EQ(*got, Millis(771));
+      EXPECT_EQ(slurp(wav_), sound);
+      EXPECT_FALSE(exists(wav_ + ".part.log"));
+    }
   }
 }
 
 TEST_F(Media, OtherContainers) {
-  for (const char* name : {"a.flac", "a.mp3", "a.ogg", "a.m4a"}) {
-    const Result<Millis> got = decode(converted(name));
+  for (const char* name : {"a.flac", "a.mp3", "a.ogg", "a.opus", "a.aiff", "a.m4a", "a.mkv"}) {
+    const std::string file = converted(name);
+    const bool known = !file.ends_with(".m4a") && !file.ends_with(".mkv");
+    const Result<Millis> small = decode(file, MediaTool::kSmall);
+    EXPECT_EQ(small.has_value(), known) << name;
+    if (!small) refuses(file, Code::kUnsupported, MediaTool::kSmall);
+    const Result<Millis> got = decode(file);
     ASSERT_TRUE(got) << name << ": " << got.error().message;
     EXPECT_NEAR(static_cast<double>(got->count()), 2000, 100) << name;
+    EXPECT_NEAR(static_cast<double>(small.value_or(*got).count()), 2000, 100) << name;
   }
+}
+
+TEST_F(Media, TheSmallDecoderNamesItsReasons) {
+  const auto refused = [&](const std::string& file, Code code) {
+    refuses(file, code, MediaTool::kSmall);
+  };
+  refused(folder_.file("missing.wav"), Code::kNotFound);
+  refused(folder_.path(), Code::kUsage);
+  refused(folder_.write("empty.wav", ""), Code::kCorrupt);
+  refused(folder_.write("none.wav", wav_bytes({})), Code::kCorrupt);
+  refused(folder_.write("text.wav", "hello world, this is no sound"), Code::kUnsupported);
+  const std::string pipe = folder_.file("pipe.wav");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const Result<Millis> got = decode(pipe, MediaTool::kSmall);
+  ASSERT_FALSE(got);  // and did not wait for somebody to write
 }
 
 TEST_F(Media, WhatIsNoRecordingIsRefusedByName) {
@@ -100,6 +125,7 @@ TEST_F(Media, ListsOfOtherFilesAreNotFollowed) {
         "ffconcat version 1.0\nfile '" + inner + "'\n",
         std::string("v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n")}) {
     for (const char* name : {"list.m3u8", "list.wav", "list.ffconcat", "list.sdp"}) {
+      refuses(folder_.write(name, text), Code::kUnsupported, MediaTool::kSmall);
       const Result<Millis> got = decode(folder_.write(name, text));
       ASSERT_FALSE(got) << text;
       EXPECT_FALSE(exists(wav_));
@@ -109,17 +135,20 @@ TEST_F(Media, ListsOfOtherFilesAreNotFollowed) {
 
 TEST_F(Media, CancelKillsIt) {
   const std::string big = folder_.write("big.wav", wav_bytes(tone(1'000'000)));
-  int pid = 0;
-  const Result<Millis> got =
-      decode_audio(*os_, bench_context(folder_), big, wav_, cancel_, [&](int started) {
-        pid = started;
-        cancel_ = true;
-      });
-  ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().code, Code::kCancelled);
-  EXPECT_NE(::kill(pid, 0), 0);
-  EXPECT_FALSE(exists(wav_));
-  EXPECT_FALSE(exists(wav_ + ".part"));
+  for (const MediaTool tool : {MediaTool::kSmall, MediaTool::kFfmpeg}) {
+    int pid = 0;
+    cancel_ = false;
+    const Result<Millis> got =
+        decode_audio(*os_, bench_context(folder_), tool, big, wav_, cancel_, [&](int started) {
+          pid = started;
+          cancel_ = true;
+        });
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::kCancelled);
+    EXPECT_NE(::kill(pid, 0), 0);
+    EXPECT_FALSE(exists(wav_));
+    EXPECT_FALSE(exists(wav_ + ".part"));
+  }
 }
 
 TEST_F(Media, AFolderThatIsNotThereIsNamed) {
@@ -157,14 +186,42 @@ TEST(MediaErrors, CausesAreToldApart) {
             std::string::npos);
 }
 
+TEST(MediaErrors, TheSmallDecodersExitIsRead) {
+  Error error = explain_small("f", "is not it | use ffmpeg", Exit{10, 0});
+  EXPECT_EQ(error.code, Code::kUnsupported);
+  EXPECT_EQ(error.message, "f is not it");
+  EXPECT_EQ(error.remedy, "use ffmpeg");
+  error = explain_small("f", "noise | no space left | free some", Exit{13, 0});
+  EXPECT_EQ(error.code, Code::kDiskFull);
+  EXPECT_EQ(error.remedy, "free some");
+  EXPECT_EQ(explain_small("f", "", Exit{12, 0}).code, Code::kTooLarge);
+  error = explain_small("f", "", Exit{0, 11});
+  EXPECT_EQ(error.code, Code::kWorkerFailed);
+  EXPECT_NE(error.message.find("signal 11"), std::string::npos);
+  EXPECT_EQ(explain_small("f", "terminate called", Exit{1, 0}).code, Code::kWorkerFailed);
+}
+
+TEST(MediaMissing, TheSmallDecoderIsNamedWithItsPlace) {
+  const TestFolder folder;
+  const std::unique_ptr<Os> os = make_real_os();
+  const http::Cancel cancel{false};
+  WorkerContext context = bench_context(folder);
+  context.worker_exe = folder.file("gantry-worker");
+  const auto got = decode_audio(*os, context, MediaTool::kSmall, folder.write("a.wav", "x"),
+                                folder.file("o.wav"), cancel, nullptr);
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, Code::kUnavailable);
+  EXPECT_NE(got.error().message.find(folder.file("gantry-decode")), std::string::npos);
+}
+
 TEST(MediaMissing, FfmpegIsNamedWithItsPackage) {
   const TestFolder folder;
   const std::string path = ::getenv("PATH");
   ::setenv("PATH", folder.path().c_str(), 1);
   const std::unique_ptr<Os> os = make_real_os();
   const http::Cancel cancel{false};
-  const auto got = decode_audio(*os, bench_context(folder), folder.write("a.wav", "x"),
-                                folder.file("o.wav"), cancel, nullptr);
+  const auto got = decode_audio(*os, bench_context(folder), MediaTool::kFfmpeg,
+                                folder.write("a.wav", "x"), folder.file("o.wav"), cancel, nullptr);
   ::setenv("PATH", path.c_str(), 1);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, Code::kUnavailable);

@@ -40,7 +40,7 @@ struct WorkerContext {
   std::string run_dir;     // mode 0700, short: unix sockets live here
   std::string log_dir;     // one rotated log a model
   std::string engine_dir;  // folder of llama-server and ggml's backends
-  std::string worker_exe;  // gantry-worker
+  std::string worker_exe;  // gantry-worker; gantry-decode is beside it
   const Cpu* cpu = nullptr;  // null: one thread, all processors
 };
 
@@ -78,10 +78,14 @@ class Worker {
 // dash is replaced, and a checksum keeps two such names apart.
 std::string worker_log_path(const std::string& log_dir, std::string_view model);
 
-// Turns any recording that ffmpeg reads into the wav that transcribe() wants, in one pass and
-// constant memory, in a process of its own (untrusted bytes). on_start tells its pid. kCorrupt: no
-// audio in it; kTooLarge: longer than kAudioMax. Nothing is left at `wav` on failure.
-[[nodiscard]] Result<Millis> decode_audio(Os& os, const WorkerContext& context,
+// What turns a recording into the wav that transcribe() wants: gantry-decode, which reads wav,
+// aiff, flac, ogg and mp3 and takes 3 MiB of memory, or ffmpeg, any recording, 50 MiB.
+enum class MediaTool { kSmall, kFfmpeg };
+
+// In one pass and constant memory, in a process of its own (untrusted bytes). on_start tells its
+// pid. kUnsupported: not for this tool (kSmall: try kFfmpeg); kCorrupt: no audio in it; kTooLarge:
+// longer than kAudioMax. Nothing is left at `wav` on failure.
+[[nodiscard]] Result<Millis> decode_audio(Os& os, const WorkerContext& context, MediaTool tool,
                                           const std::string& file, const std::string& wav,
                                           const http::Cancel& cancel,
                                           const std::function<void(int pid)>& on_start);

@@ -78,7 +78,7 @@ class Plan(Household):
             self.assertIn(key, plan["models"][0]["layers"])
 
     def test_in_turn_but_not_together(self):
-        status, plan = self.plan(*self.TRIO, "--ram-budget", "60MiB")
+        status, plan = self.plan(*self.TRIO, "--ram-budget", "51MiB")
         self.assertEqual(status, 0)
         self.assertTrue(plan["fits"])
         self.assertFalse(plan["together"])

@@ -11,7 +11,7 @@ from household import FULL, ROOT, Household, make_meeting
 
 sys.dont_write_bytecode = True
 MEETINGS = 40 if FULL else 20
-BUDGET = 60 << 20
+BUDGET = 51 << 20
 FIRST_SEED = int(os.environ.get("GANTRY_MEETING_SEED", 1000))
 
 
@@ -24,7 +24,7 @@ class Minutes(Household):
             make_meeting(out, FIRST_SEED + number, 24 if number == 0 else 12, 2)
             screens = sorted((out / "screens").glob("*.png"))
             page = self.ok("minutes", out / "recording.wav", "--screens", *screens, "--format",
-                           "json", "--ram-budget", "60MiB", timeout=300)
+                           "json", "--ram-budget", "51MiB", timeout=300)
             (out / "page.json").write_text(page)
             truths.append(out / "truth.json")
             pages.append(out / "page.json")
