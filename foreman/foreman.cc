@@ -132,9 +132,11 @@ Result<void> Foreman::begin() {
   Result<std::vector<LeaseRow>> stuck = end_leftovers(p.os, *p.store, *p.log);
   if (!stuck) return fail(stuck.error());
   for (const LeaseRow& row : *stuck) {
-    Result<void> booked =
-        p.scheduler->book_orphan(p.store->next_token(), {{row.device, row.bytes}});
-    if (!booked) p.log->error("orphan_beyond_budget", {{"model", row.model}});
+    // The budget may be smaller than it was: then the orphan has all of it.
+    const Bytes room = p.scheduler->budget(row.device) - p.scheduler->booked(row.device);
+    Result<void> booked = p.scheduler->book_orphan(p.store->next_token(),
+                                                   {{row.device, std::min(row.bytes, room)}});
+    if (!booked) p.log->error("orphan_not_booked", {{"model", row.model}});
   }
   Result<std::vector<Job>> recovered = p.store->recover(p.clock.wall());
   if (!recovered) return fail(recovered.error());

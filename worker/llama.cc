@@ -43,6 +43,8 @@ void add_memory(const WorkerSpec& spec, Argv* argv) {
   // nothing is repacked (21.6 and 21.5 MiB for a model of 2.4 MiB), but with repacked weights a
   // mapping counts twice, and mapped pages come back by slow faults after memory was short.
   add(argv, {"--load-mode", "none"});
+  // Answers name the model as the user does, not by its file.
+  add(argv, {"--alias", spec.model});
   // Nothing may grow after the plan was made: no store of old prompts (8 GiB by default), no
   // checkpoints of the context, no parameters adjusted behind our back.
   add(argv, {"--cache-ram", "0", "--ctx-checkpoints", "0", "--fit", "off"});

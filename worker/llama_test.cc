@@ -48,6 +48,7 @@ TEST(LlamaArgv, CarriesOutThePlan) {
   EXPECT_EQ(value(a, "-ctk"), "f16");
   EXPECT_EQ(value(a, "-fa"), "off");
   EXPECT_EQ(value(a, "--cache-ram"), "0");
+  EXPECT_EQ(value(a, "--alias"), spec().model);
   EXPECT_THAT(a, Contains("--offline"));
   EXPECT_THAT(a, Contains("--no-ui"));
   EXPECT_THAT(a, Contains("--no-slots"));
