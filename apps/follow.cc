@@ -26,7 +26,7 @@ double number_of(const nlohmann::json& object, const char* key) {
 
 std::string bytes_of(const nlohmann::json& object, const char* key) {
   const double n = number_of(object, key);
-  return format_bytes(Bytes{n > 0 ? static_cast<uint64_t>(n) : 0});
+  return n > 0 ? format_bytes(Bytes{static_cast<uint64_t>(n)}) : "-";  // gone before a sample
 }
 
 std::string indented(const std::string& text) {

@@ -75,9 +75,7 @@ class JobContext {
   virtual ForemanClient& foreman() = 0;  // where its steps get their sessions
   virtual const Job& job() const = 0;
   virtual const http::Cancel& cancelled() const = 0;
-  // The job's own folder, for intermediate files. Kept over restarts until the job ends; what a
-  // kill left half-written in it is there too, so a checkpoint should say what is whole.
-  virtual std::string dir() const = 0;
+  virtual std::string dir() const = 0;  // its own, kept until it ends; a kill may tear files in it
   virtual std::optional<std::string> checkpoint(const std::string& step) = 0;
   [[nodiscard]] virtual Result<void> save_checkpoint(const std::string& step,
                                                      std::string_view bytes) = 0;
@@ -116,8 +114,6 @@ class ForemanClient {
  public:
   virtual ~ForemanClient() = default;
 
-  // A job passes its context's cancelled(): by it the foreman knows whose priority counts. Whoever
-  // holds a session and opens another may wait for itself: hold one at a time.
   // Waits in line, loads, and returns a lease. `model` is a known name or alias; with `trusted`
   // also a file path. kNotFound, kDoesNotFit with the fix as remedy, kCancelled, kWorkerFailed.
   [[nodiscard]] virtual Result<std::unique_ptr<Session>> open(const std::string& model,

@@ -98,6 +98,34 @@ Result<void> Foreman::begin() {
   if (!store) return fail(store.error());
   p.store = std::move(*store);
 
+  use_real_parts();
+  const Shares budgets = budgets_of(options.machine, options.config);
+  p.sampler = std::make_unique<Sampler>(
+      p.os, SamplerOptions{Millis(20), on_device(budgets, "cpu"), [&p](Bytes sum, Bytes budget) {
+                             p.log->warn("over_budget", {{"sum", format_bytes(sum)},
+                                                         {"budget", format_bytes(budget)}});
+                             if (!p.runner) return;
+                             p.runner->tell_all(nlohmann::json{{"type", "over_budget"},
+                                                               {"sum_bytes", sum.n},
+                                                               {"budget_bytes", budget.n}}
+                                                    .dump());
+                           }});
+  p.scheduler = std::make_unique<Scheduler>(
+      SchedulerOptions{&p.os, &p.clock, p.log, p.store.get(), p.sampler.get(), options.factory,
+                       budgets, read_boot_id(p.os)});
+  if (Result<void> recovered = recover(); !recovered) return recovered;
+  p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &options.machine,
+                                                    p.store.get(), options.cards});
+  p.runner = std::make_unique<Runner>(RunnerOptions{
+      &p.os, &p.clock, p.log, p.store.get(), &p.events, this, &options.executors, p.jobs_dir,
+      options.job_threads});
+  p.runner->start();
+  return {};
+}
+
+void Foreman::use_real_parts() {
+  Parts& p = *parts_;
+  ForemanOptions& options = p.options;
   if (options.worker_context.cpu == nullptr) options.worker_context.cpu = &options.machine.cpu;
   if (!options.factory) {
     options.factory = [&p](const WorkerSpec& spec) {
@@ -114,21 +142,11 @@ Result<void> Foreman::begin() {
       return decode_audio(p.os, p.options.worker_context, tool, file, wav, cancel, on_start);
     };
   }
+}
 
-  const Shares budgets = budgets_of(options.machine, options.config);
-  p.sampler = std::make_unique<Sampler>(
-      p.os, SamplerOptions{Millis(20), on_device(budgets, "cpu"), [&p](Bytes sum, Bytes budget) {
-                             p.log->warn("over_budget", {{"sum", format_bytes(sum)},
-                                                         {"budget", format_bytes(budget)}});
-                             if (!p.runner) return;
-                             p.runner->tell_all(nlohmann::json{{"type", "over_budget"},
-                                                               {"sum_bytes", sum.n},
-                                                               {"budget_bytes", budget.n}}
-                                                    .dump());
-                           }});
-  p.scheduler = std::make_unique<Scheduler>(
-      SchedulerOptions{&p.os, &p.clock, p.log, p.store.get(), p.sampler.get(), options.factory,
-                       budgets, read_boot_id(p.os)});
+// What a dead daemon left behind: its workers are ended, its running jobs go back in line.
+Result<void> Foreman::recover() {
+  Parts& p = *parts_;
   Result<std::vector<LeaseRow>> stuck = end_leftovers(p.os, *p.store, *p.log);
   if (!stuck) return fail(stuck.error());
   for (const LeaseRow& row : *stuck) {
@@ -144,12 +162,6 @@ Result<void> Foreman::begin() {
     p.log->warn("job_recovered",
                 {{"job", job.id}, {"state", std::string(job_state_name(job.state))}});
   }
-  p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &options.machine,
-                                                    p.store.get(), options.cards});
-  p.runner = std::make_unique<Runner>(RunnerOptions{
-      &p.os, &p.clock, p.log, p.store.get(), &p.events, this, &options.executors, p.jobs_dir,
-      options.job_threads});
-  p.runner->start();
   return {};
 }
 

@@ -44,7 +44,9 @@ struct ForemanOptions {
   StoreOptions store;
 };
 
-// Thread-safe. Sessions must be gone before it is destroyed (the destructor waits for them).
+// Thread-safe. Sessions must be gone before it is destroyed (the destructor waits for them). A job
+// passes its context's cancelled() to open() and decode(): by it the foreman knows whose priority
+// counts. Whoever holds a session and opens another may wait for itself: hold one at a time.
 class Foreman final : public ForemanClient {
  public:
   // Ends what a dead daemon left, puts its running jobs back in line, and begins. kBusy: another
@@ -81,6 +83,8 @@ class Foreman final : public ForemanClient {
   struct Parts;
   explicit Foreman(std::unique_ptr<Parts> parts);
   [[nodiscard]] Result<void> begin();
+  void use_real_parts();  // where the options name no other
+  [[nodiscard]] Result<void> recover();
   [[nodiscard]] Result<void> check(const JobSpec& spec) const;
   [[nodiscard]] Result<StepReport> decode_with(MediaTool tool, const std::string& file,
                                                const std::string& wav, const http::Cancel& cancel);

@@ -28,6 +28,7 @@ COMMANDS, COMMANDS_MAX = 28, 200
 SCREENS, SCREENS_MAX = 3, 50
 THINGS, THINGS_MIN, THINGS_MAX = 6, 2, 16   # distinct things in a script, calls included
 CALLS_MAX = 2                            # of these, distinct phone numbers
+REPEAT_CALL, REPEAT_OTHER = 1, 6         # a number is seldom called again, a light often switched
 PART_LINES = 3                           # lines of one part: what the minutes model is given
 PAUSE_S = (0.6, 1.2)                     # silence between two utterances
 UTTERANCE_S_MAX = 3.8                    # the speech model hears 4 s at a time
@@ -44,7 +45,8 @@ def make_script(rng, commands, things):
     """
     while True:
         topics = _random_topics(rng, things)
-        order = topics + rng.choices(topics, k=commands - things)
+        weights = [REPEAT_CALL if number else REPEAT_OTHER for _, number in topics]
+        order = topics + rng.choices(topics, weights, k=commands - things)
         rng.shuffle(order)
         script = []
         for topic in order:
@@ -76,7 +78,7 @@ def _line_after(rng, script, topic, topics):
     A call or a door has few sentences, so none of them may fit: then another topic is taken, and
     where none of them fits there is no line (None) and the script is a dead end.
     """
-    others = rng.sample(topics, len(topics))
+    others = sorted(rng.sample(topics, len(topics)), key=lambda other: bool(other[1]))
     for thing, number in [topic] + others:
         values = [number] if number else grammar.values_of(thing)
         for value in rng.sample(values, len(values)):

