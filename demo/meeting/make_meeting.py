@@ -49,12 +49,10 @@ def make_script(rng, commands, things):
         order = topics + rng.choices(topics, weights, k=commands - things)
         rng.shuffle(order)
         script = []
-        for topic in order:
-            script.append(_line_after(rng, script, topic, topics))
-            if script[-1] is None:
-                break
-        if script[-1] and {_topic(line) for line in script} == set(topics):
-            return script
+        while order and (line := _next_line(rng, script, order)):
+            script.append(line)
+        if not order:
+            return script                # else a dead end: nothing that is left fits
 
 
 def _random_topics(rng, things):
@@ -67,23 +65,18 @@ def _random_topics(rng, things):
             + [("call", number) for number in sorted(numbers)])
 
 
-def _topic(line):
-    thing, value = line
-    return (thing, value if thing == "call" else None)
+def _next_line(rng, script, order):
+    """Take the first topic of `order` that can go on with the script; None if none can.
 
-
-def _line_after(rng, script, topic, topics):
-    """A line about the topic that makes a held pair with the line before it, where it has to.
-
-    A call or a door has few sentences, so none of them may fit: then another topic is taken, and
-    where none of them fits there is no line (None) and the script is a dead end.
+    A line in an even place has to make a held pair with the line before it; a call or a door has
+    few sentences, so none of them may fit, and its turn comes later.
     """
-    others = sorted(rng.sample(topics, len(topics)), key=lambda other: bool(other[1]))
-    for thing, number in [topic] + others:
+    for i, (thing, number) in enumerate(order):
         values = [number] if number else grammar.values_of(thing)
         for value in rng.sample(values, len(values)):
             if len(script) % 2 == 0 or grammar.pair_is_held(
                     grammar.bullet(*script[-1]), grammar.bullet(thing, value)):
+                del order[i]
                 return thing, value
     return None
 
