@@ -27,6 +27,8 @@ nlohmann::json steps_json(const Steps& steps) {
 
 class Transcribe final : public Executor {
  public:
+  explicit Transcribe(Os& os) : os_(os) {}
+
   Result<void> check(const JobSpec& spec) const override {
     if (spec.files.size() != 1) {
       return fail(Code::kUsage, "transcribe takes exactly one recording",
@@ -45,11 +47,14 @@ class Transcribe final : public Executor {
     if (!params) return fail(params.error());
     Result<std::string> model = text_param(*params, "model", kSpeechModel);
     if (!model) return fail(model.error());
-    Steps steps(context, 2);
+    Steps steps(context, os_, 2);
     Result<std::vector<Segment>> heard = steps.transcribed(spec.files[0], *model);
     if (!heard) return fail(heard.error());
     return dump({{"segments", segments_json(*heard)}, {"steps", steps_json(steps)}});
   }
+
+ private:
+  Os& os_;
 };
 
 class Generate final : public Executor {
@@ -69,7 +74,7 @@ class Generate final : public Executor {
     if (!question) return fail(question.error());
     Result<std::string> model = model_of(context.job().spec);
     if (!model) return fail(model.error());
-    Steps steps(context, 1);
+    Steps steps(context, os_, 1);
     std::string text;
     const auto tell = [&context](std::string_view piece) {
       context.event({{"type", "text"}, {"delta", piece}});
@@ -120,7 +125,7 @@ class Generate final : public Executor {
 
 Executors make_executors(Os& os) {
   Executors executors;
-  executors["transcribe"] = std::make_unique<Transcribe>();
+  executors["transcribe"] = std::make_unique<Transcribe>(os);
   executors["minutes"] = make_minutes(os);
   executors["generate"] = std::make_unique<Generate>(os);
   return executors;

@@ -26,8 +26,8 @@ TEST(Executors, CheckTheirSpecs) {
 }
 
 TEST(Executors, TranscribeGivesSegmentsAndSteps) {
-  FakeOs os;
   FakeForemanForPipes foreman;
+  FakeOs& os = foreman.os;
   foreman.worker.heard = {{Millis(0), Millis(500), "one", 1}};
   FakeJobContext context(foreman, {.kind = "transcribe", .files = {"/a.wav"}});
   const nlohmann::json page =
@@ -38,8 +38,8 @@ TEST(Executors, TranscribeGivesSegmentsAndSteps) {
 }
 
 TEST(Executors, GenerateStreamsAndAnswers) {
-  FakeOs os;
   FakeForemanForPipes foreman;
+  FakeOs& os = foreman.os;
   foreman.worker.answer = [](const nlohmann::json&) { return chat_events("fine"); };
   FakeJobContext context(foreman, {.kind = "generate", .params = "{\"prompt\":\"how are you\"}"});
   const nlohmann::json page =

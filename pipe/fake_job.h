@@ -8,6 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/fake_os.h"
 #include "foreman/client.h"
 
 namespace gantry {
@@ -57,10 +58,7 @@ class FakeModelWorker final : public Worker {
 
 class FakeSession final : public Session {
  public:
-  FakeSession(std::string model, Worker& worker, int* open)
-      : model_(model), worker_(worker), open_(open) {
-    ++*open_;
-  }
+  FakeSession(std::string m, Worker& w, int* o) : model_(m), worker_(w), open_(o) { ++*open_; }
   ~FakeSession() override { --*open_; }
   const std::string& model() const override { return model_; }
   const std::string& device() const override { return device_; }
@@ -78,6 +76,7 @@ class FakeSession final : public Session {
 class FakeForemanForPipes final : public ForemanClient {
  public:
   FakeModelWorker worker;
+  FakeOs os;  // where decode() writes
   std::vector<std::string> opened;  // in order
   int open_now = 0, open_most = 0, decodes = 0;
   std::map<std::string, Error> refuse;  // by model
@@ -90,9 +89,10 @@ class FakeForemanForPipes final : public ForemanClient {
     open_most = std::max(open_most, open_now);
     return session;
   }
-  [[nodiscard]] Result<StepReport> decode(const std::string&, const std::string&,
+  [[nodiscard]] Result<StepReport> decode(const std::string&, const std::string& wav,
                                           const http::Cancel&) override {
     ++decodes;
+    os.files[wav] = "RIFF";
     return StepReport{"decode", "ffmpeg", "cpu", MiB(60), MiB(50), 0, 0.1};
   }
   [[nodiscard]] Result<std::string> submit(const JobSpec&) override { return unused(); }

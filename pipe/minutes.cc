@@ -47,7 +47,7 @@ class Run {
       : os_(os),
         context_(context),
         choice_(std::move(choice)),
-        steps_(context, screens > 0 ? 5 : 4) {}
+        steps_(context, os, screens > 0 ? 5 : 4) {}
 
   Result<std::string> run() {
     const std::vector<std::string>& files = context_.job().spec.files;

@@ -39,8 +39,8 @@ class MinutesTest : public ::testing::Test {
   }
   JobSpec spec(std::vector<std::string> files) { return {.kind = "minutes", .files = files}; }
 
-  FakeOs os_;
   FakeForemanForPipes foreman_;
+  FakeOs& os_ = foreman_.os;
 };
 
 TEST_F(MinutesTest, RunsTheModelsInTurn) {

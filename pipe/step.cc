@@ -28,8 +28,8 @@ nlohmann::json step_json(const StepReport& r) {
           {"run_s", r.run_s}};
 }
 
-Steps::Steps(JobContext& context, uint32_t steps_total)
-    : context_(context), total_(std::max(1U, steps_total)) {}
+Steps::Steps(JobContext& context, Os& os, uint32_t steps_total)
+    : context_(context), os_(os), total_(std::max(1U, steps_total)) {}
 
 void Steps::begin(const std::string& name, const std::string& model) {
   current_ = name;
@@ -71,12 +71,18 @@ Result<void> Steps::with_model(const std::string& name, const std::string& model
 Result<std::string> Steps::decoded(const std::string& file) {
   const std::string wav = join_path(context_.dir(), "audio.wav");
   const std::string name = "decode " + base_name(file);
-  if (context_.checkpoint("decode")) return wav;
+  if (const auto kept = context_.checkpoint("decode")) {
+    const Result<FileInfo> there = os_.stat(wav);
+    if (there && std::to_string(there->size.n) == *kept) return wav;
+  }
   begin(name, "decoder");
   Result<StepReport> report = context_.foreman().decode(file, wav, context_.cancelled());
   if (!report) return fail(report.error());
   report->name = name;
-  if (Result<void> saved = context_.save_checkpoint("decode", "done"); !saved) {
+  const Result<FileInfo> made = os_.stat(wav);
+  if (!made) return fail(made.error());
+  const std::string size = std::to_string(made->size.n);
+  if (Result<void> saved = context_.save_checkpoint("decode", size); !saved) {
     return fail(saved.error());
   }
   end(*report);

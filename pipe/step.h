@@ -14,13 +14,14 @@ nlohmann::json step_json(const StepReport& report);
 // Collects what each step cost and tells watchers as it happens. One thread.
 class Steps {
  public:
-  Steps(JobContext& context, uint32_t steps_total);
+  Steps(JobContext& context, Os& os, uint32_t steps_total);
 
   // Opens a session for `model`, runs `work` in it and reports the step. The session is closed
   // before this returns, so that the next step may use the whole budget.
   [[nodiscard]] Result<void> with_model(const std::string& name, const std::string& model,
                                         const std::function<Result<void>(Session&)>& work);
-  // The recording as a wav in the job's folder; decoded once.
+  // The recording as a wav in the job's folder; decoded once, and again when what lies there is not
+  // the size it was (the wav itself is not synced).
   [[nodiscard]] Result<std::string> decoded(const std::string& file);
 
   // Speech to segments with live events; kept as a checkpoint.
@@ -35,6 +36,7 @@ class Steps {
   void end(const StepReport& report);
 
   JobContext& context_;
+  Os& os_;
   const double total_;
   double finished_ = 0;
   std::string current_;

@@ -11,7 +11,7 @@ namespace {
 TEST(Step, ReportsAndClosesItsSession) {
   FakeForemanForPipes foreman;
   FakeJobContext context(foreman, {.kind = "x"});
-  Steps steps(context, 2);
+  Steps steps(context, foreman.os, 2);
   int inside = 0;
   ASSERT_TRUE(steps.with_model("a", "m", [&](Session&) -> Result<void> {
     inside = foreman.open_now;
@@ -31,7 +31,7 @@ TEST(Step, ReportsAndClosesItsSession) {
 TEST(Step, FailedWorkIsNotReportedAsDone) {
   FakeForemanForPipes foreman;
   FakeJobContext context(foreman, {.kind = "x"});
-  Steps steps(context, 1);
+  Steps steps(context, foreman.os, 1);
   const Result<void> got = steps.with_model(
       "a", "m", [](Session&) -> Result<void> { return fail(Code::kWorkerFailed, "died"); });
   EXPECT_EQ(got.error().code, Code::kWorkerFailed);
@@ -43,26 +43,29 @@ TEST(Step, TranscriptIsKeptAndNotHeardTwice) {
   FakeForemanForPipes foreman;
   foreman.worker.heard = {{Millis(0), Millis(500), "one", 1}, {Millis(600), Millis(900), "two", 1}};
   FakeJobContext context(foreman, {.kind = "x"});
-  Steps first(context, 2);
+  Steps first(context, foreman.os, 2);
   ASSERT_EQ(first.transcribed("/a.wav", "m")->size(), 2U);
   EXPECT_EQ(foreman.decodes, 1);
-  Steps again(context, 2);
+  Steps again(context, foreman.os, 2);
   const Result<std::vector<Segment>> kept = again.transcribed("/a.wav", "m");
   ASSERT_EQ(kept->size(), 2U);
   EXPECT_EQ((*kept)[1].text, "two");
   EXPECT_EQ(foreman.decodes, 1);
   EXPECT_EQ(foreman.opened.size(), 1U);
+  EXPECT_EQ(context.kept["decode"], "4");
+  foreman.os.files["/nowhere/audio.wav"] = "RI";  // torn by a power loss
   context.kept["transcript"] = "damaged";
-  Steps repaired(context, 2);
+  Steps repaired(context, foreman.os, 2);
   EXPECT_EQ(repaired.transcribed("/a.wav", "m")->size(), 2U);
   EXPECT_EQ(foreman.opened.size(), 2U);
+  EXPECT_EQ(foreman.decodes, 2);
 }
 
 TEST(Step, AFullDiskEndsTheJob) {
   FakeForemanForPipes foreman;
   FakeJobContext context(foreman, {.kind = "x"});
   context.fail_saving = Error{Code::kDiskFull, "no space"};
-  Steps steps(context, 2);
+  Steps steps(context, foreman.os, 2);
   EXPECT_EQ(steps.transcribed("/a.wav", "m").error().code, Code::kDiskFull);
 }
 
