@@ -216,7 +216,8 @@ INNOCENT = {
     'a test that links another room': {
         'base/CMakeLists.txt': 'gantry_room(base SOURCES a.cc TESTS a_test.cc TEST_LINKS plan)\n',
         'base/a_test.cc': source('#include "plan/plan.h"\n')},
-    'paths that only look alike': {'lab/go.sh': '# Goes.\ncd "$X/' + 'work/y" ./home/x ~/' + 'work/x\n'},
+    'paths that only look alike': {
+        'lab/go.sh': '# Goes.\ncd "$X/' + 'work/y" ./home/x ~/' + 'work/x\n'},
     'test data': {'plan/testdata/x.yaml': f'a: {HOME}\t \n# {LATER}\n'},
     'lambdas and braces': {'base/a.cc': source(
         'void f() {\n  run([&](int x) {\n    static const int y = 1;\n    return A{x, {1}};\n'
