@@ -1,5 +1,5 @@
 """The main job on unseen meetings: recordings and screenshots in, minutes out, under a budget that
-no two of the three models fit together. Accuracy against the scripts is computed and printed."""
+by plan no two of the three models fit together. Accuracy against the scripts is computed and printed."""
 
 import json
 import os
