@@ -1,5 +1,6 @@
 """The main job on unseen meetings: recordings and screenshots in, minutes out, under a budget that
-by plan no two of the three models fit together. Accuracy against the scripts is computed and printed."""
+no two of the three models fit together by plan. Accuracy against the scripts is computed and
+printed."""
 
 import json
 import os
