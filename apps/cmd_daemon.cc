@@ -83,19 +83,30 @@ nlohmann::json list_at(const nlohmann::json& object, const char* key) {
   return found != object.end() && found->is_array() ? *found : nlohmann::json::array();
 }
 
+// "16/28": layers that are streamed, of all.
+std::string streamed_layers(const nlohmann::json& model) {
+  const nlohmann::json::json_pointer at("/stream/layers");
+  if (!model.contains(at)) return "-";
+  const nlohmann::json& layers = model.at(at);
+  const uint64_t streamed = layers.value("streamed", uint64_t{0});
+  return fmt::format("{}/{}", streamed, streamed + layers.value("resident", uint64_t{0}));
+}
+
 Result<void> ps(const CliContext& context) {
   Result<DaemonLink> link = context.join_link();
   if (!link) return fail(link.error());
   Result<nlohmann::json> running = link->call("GET", "/running", "");
   if (!running) return fail(running.error());
   if (context.json) return print(running->dump(2) + "\n");
-  std::string out = fmt::format("{:<20} {:<10} {:<9} {:>8} {:>11} {:>11} {:>8}\n", "model", "kind",
-                                "state", "pid", "predicted", "measured", "sessions");
+  std::string out = fmt::format("{:<20} {:<10} {:<9} {:>8} {:>11} {:>11} {:>8} {:>9}\n", "model",
+                                "kind", "state", "pid", "predicted", "measured", "sessions",
+                                "streamed");
   for (const nlohmann::json& model : list_at(*running, "running")) {
-    out += fmt::format("{:<20} {:<10} {:<9} {:>8} {:>11} {:>11} {:>8}\n", text_at(model, "model"),
-                       text_at(model, "kind"), text_at(model, "state"), text_at(model, "pid"),
-                       bytes_at(model, "predicted_bytes"), bytes_at(model, "measured_bytes"),
-                       text_at(model, "sessions"));
+    out += fmt::format("{:<20} {:<10} {:<9} {:>8} {:>11} {:>11} {:>8} {:>9}\n",
+                       text_at(model, "model"), text_at(model, "kind"), text_at(model, "state"),
+                       text_at(model, "pid"), bytes_at(model, "predicted_bytes"),
+                       bytes_at(model, "measured_bytes"), text_at(model, "sessions"),
+                       streamed_layers(model));
   }
   out += fmt::format("\n{:<20} {:>11} {:>11} {:>13}\n", "device", "budget", "booked", "peak");
   for (const nlohmann::json& device : list_at(*running, "devices")) {

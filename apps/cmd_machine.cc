@@ -25,7 +25,8 @@ struct InspectFlags final : Flags {
 
 struct PlanFlags final : Flags {
   std::vector<std::string> models;
-  std::string machine, cache_k, cache_v;
+  std::string machine, cache_k, cache_v, preset;
+  bool no_stream = false;
   uint32_t context = 0;
   uint32_t parallel = 0;
 };
@@ -102,6 +103,15 @@ Result<Machine> machine_of(const CliContext& context, const Config& config,
 Result<void> apply(const PlanFlags& flags, Wish* wish) {
   if (flags.context > 0) wish->context = flags.context;
   if (flags.parallel > 0) wish->parallel = flags.parallel;
+  if (flags.no_stream || !flags.preset.empty()) {
+    if (flags.no_stream && !flags.preset.empty()) {
+      return fail(Code::kUsage, "--no-stream and --preset contradict each other",
+                  "give one of them");
+    }
+    Result<StreamWish> stream = parse_stream_wish(flags.no_stream ? "off" : flags.preset);
+    if (!stream) return fail(stream.error());
+    wish->stream = *stream;
+  }
   for (const auto& [text, type] :
        {std::pair{&flags.cache_k, &wish->cache_k}, {&flags.cache_v, &wish->cache_v}}) {
     if (text->empty()) continue;
@@ -163,6 +173,10 @@ void add_plan(CLI::App& app, CliContext& context) {
       ->check(CLI::Range(1, 256));
   command->add_option("--ctk,--cache-type-k", flags.cache_k, "KV cache: f16, q8_0, ... (-ctk)");
   command->add_option("--ctv,--cache-type-v", flags.cache_v, "Likewise of V (-ctv)");
+  command->add_option("--preset", flags.preset,
+                      "Layers that stay when it streams: auto, light, moderate, balanced, "
+                      "aggressive, extreme, or a number");
+  command->add_flag("--no-stream", flags.no_stream, "Whole or not at all");
   command->add_flag("--json", context.json, "Machine-readable");
   command->footer("Example:\n  gantry plan micro-asr micro-minutes --ram-budget 100MiB\n"
                   "Exit status 3 when it does not fit.");

@@ -9,6 +9,7 @@
 #include "apps/context.h"
 #include "apps/follow.h"
 #include "apps/paths.h"
+#include "apps/streaming.h"
 #include "pipe/ask.h"
 #include "pipe/minutes.h"
 #include "pipe/transcript.h"
@@ -39,6 +40,11 @@ Result<std::vector<std::string>> absolute_files(Os& os, const std::vector<std::s
   return out;
 }
 
+// NAME#WAY, as the daemon knows a model that streams in a way of its own.
+std::string streamed_name(const std::string& model, const std::string& way) {
+  return way.empty() ? model : model + "#" + way;
+}
+
 // ---- run
 
 struct RunFlags final : Flags {
@@ -47,6 +53,7 @@ struct RunFlags final : Flags {
   uint32_t tokens = 1024;
   double temperature = 0;
   uint64_t seed = 0;
+  StreamingFlags streaming;
 };
 
 Result<std::string> prompt_text(const RunFlags& flags) {
@@ -62,7 +69,9 @@ Result<std::string> prompt_text(const RunFlags& flags) {
   return text;
 }
 
-Result<void> run_model(const CliContext& context, const RunFlags& flags) {
+Result<void> run_model(CliContext& context, const RunFlags& flags) {
+  const Result<std::string> way = flags.streaming.word(&context.config);
+  if (!way) return fail(way.error());
   Result<std::string> prompt = prompt_text(flags);
   if (!prompt) return fail(prompt.error());
   Result<std::vector<std::string>> images = absolute_files(context.os, flags.images);
@@ -70,7 +79,7 @@ Result<void> run_model(const CliContext& context, const RunFlags& flags) {
   const Question question{flags.system, *prompt,           *images,
                           flags.tokens, flags.temperature, flags.seed};
   Result<std::string> body =
-      chat_body(context.os, model_argument(context.os, flags.model), question);
+      chat_body(context.os, streamed_name(model_argument(context.os, flags.model), *way), question);
   if (!body) return fail(body.error());
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
@@ -210,7 +219,10 @@ void add_model_commands(CLI::App& app, CliContext& context) {
   command->add_option("--temp", run.temperature, "Temperature; 0 takes the likeliest token")
       ->check(CLI::Range(0.0, 10.0));
   command->add_option("--seed", run.seed, "Seed of the sampler");
-  command->footer("Example:\n  gantry run micro-minutes -p 'Minutes of this part:\n"
+  run.streaming.add_to(command);
+  command->footer("A model larger than its memory streams: its layers pass through a ring.\n"
+                  "Example:\n  gantry run big.gguf -p 'Hello.' --ram-budget 4GiB\n"
+                  "  gantry run micro-minutes -p 'Minutes of this part:\n"
                   "turn on the kitchen light'");
   command->callback([&context, &run] {
     context.work = [&context, &run] { return context.finish(run_model(context, run)); };

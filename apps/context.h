@@ -53,6 +53,9 @@ void add_machine_commands(CLI::App& app, CliContext& context);  // devices inspe
 void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe minutes
 void add_queue_commands(CLI::App& app, CliContext& context);    // submit jobs show watch ...
 void add_daemon_commands(CLI::App& app, CliContext& context);   // serve stop ps load unload
+void add_synth(CLI::App& app, CliContext& context);             // synth
+void add_bench(CLI::App& app, CliContext& context);             // bench
+void add_trace(CLI::App& app, CliContext& context);             // trace
 void add_completion(CLI::App& app, CliContext& context);        // completion bash|zsh|fish
 
 }  // namespace gantry

@@ -43,6 +43,9 @@ int main(int argc, char** argv) {
   gantry::add_model_commands(app, context);
   gantry::add_queue_commands(app, context);
   gantry::add_daemon_commands(app, context);
+  gantry::add_synth(app, context);
+  gantry::add_bench(app, context);
+  gantry::add_trace(app, context);
   gantry::add_completion(app, context);
   try {
     std::vector<std::string> args = gantry::normalized_flags(argc, argv);

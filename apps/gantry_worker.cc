@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string>
 
+#include "apps/interrupt.h"
+#include "apps/measure_flags.h"
 #include "worker/card_reader.h"
 #include "worker/probe.h"
 #include "worker/speech_server.h"
@@ -30,6 +32,12 @@ void add_speech(CLI::App& app, gantry::SpeechOptions* options, int* window_ms) {
   speech->add_flag("--gpu", options->gpu, "use an accelerator");
 }
 
+int measure(int out, const gantry::MeasureOptions& options) {
+  const gantry::Interrupt interrupt;
+  const int status = gantry::measure_to(out, options, interrupt.flag());
+  return interrupt.signal() != 0 ? 128 + interrupt.signal() : status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -39,6 +47,8 @@ int main(int argc, char** argv) {
   std::string file, mmproj, engines = GANTRY_ENGINE_DIR;
   app.add_option("--engines", engines, "folder of ggml's backends")->capture_default_str();
   add_speech(app, &speech, &window_ms);
+  gantry::MeasureOptions measured;
+  gantry::add_measure_command(app, &measured);
   app.add_subcommand("probe", "Print ggml's devices as JSON");
   CLI::App* card = app.add_subcommand("card", "Check a model file and print its facts as JSON");
   card->add_option("FILE", file, "GGUF or whisper model")->required();
@@ -54,6 +64,10 @@ int main(int argc, char** argv) {
     speech.engine_dir = engines;
     speech.window = gantry::Millis(window_ms);
     return gantry::serve_speech(speech, STDIN_FILENO, out);
+  }
+  if (app.got_subcommand("measure")) {
+    measured.engine_dir = engines;
+    return measure(out, measured);
   }
   if (app.got_subcommand("probe")) return print(out, gantry::probe_devices(engines));
   return print(out, gantry::read_cards(file, mmproj));

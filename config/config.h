@@ -28,6 +28,7 @@ struct ModelConfig {
   std::optional<uint32_t> parallel;
   std::optional<CacheType> cache_k, cache_v;
   std::optional<Bytes> memory;       // declared need of an external command
+  std::string stream;  // "auto", "off", a preset, layers that stay; empty: the file's
 };
 
 struct GroupConfig {
@@ -44,6 +45,7 @@ struct Config {
   std::string api_key;     // from GANTRY_API_KEY or api_key_file (mode 0600); never from YAML
   std::vector<std::string> allowed_hosts;    // besides the listening address and localhost
   std::vector<std::string> allowed_origins;  // besides our own
+  std::string stream = "auto";  // what models that say nothing do
   uint32_t idle_unload_s = 300;
   uint32_t linger_s = 10;  // a shared daemon leaves that long after the last client and job
   std::vector<ModelConfig> models;

@@ -101,6 +101,9 @@ TEST(Config, EveryMistakeNamesItsPlaceAndRemedy) {
       {"ram-budget: 1GiB\n", "1:1: unknown key \"ram-budget\"", "did you mean \"ram_budget\"?"},
       {"models:\n  a:\n    file: x\n    contxt: 5\n", "4:5: unknown key \"contxt\"",
        "did you mean \"context\"?"},
+      {"stream: fast\n", "1:9: \"fast\" is no way to stream",
+       "auto, off, light, moderate, balanced, aggressive, extreme, or the number of layers that "
+       "stay"},
       {"a: 1\nlisten: 80\n", "1:1: unknown key \"a\"", "see `gantry config schema` for the keys"},
       {"listen: 80\n", "1:9: \"80\" is no HOST:PORT", "for example 127.0.0.1:8484"},
       {"listen: h:70000\n", "1:9: \"h:70000\" is no HOST:PORT", "for example 127.0.0.1:8484"},

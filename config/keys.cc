@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/limits.h"
+#include "stream/options.h"
 
 namespace gantry {
 
@@ -34,6 +35,17 @@ Result<void> read_listen(ConfigReader& reader, const YamlNode& node, FileKeyStat
   }
   state->config->listen = std::move(*word);
   return {};
+}
+
+// "auto", "off", one of the streamer's presets, or a number of layers.
+Result<std::string> stream_word(ConfigReader& reader, const YamlNode& node) {
+  auto word = reader.text(node);
+  if (!word) return word;
+  if (*word == "off" || preset_from_name(*word)) return word;
+  if (reader.count(node, 0, kLayersMax)) return word;
+  return fail(reader.error(node, in_quotes(*word) + " is no way to stream",
+                           "auto, off, light, moderate, balanced, aggressive, extreme, or the "
+                           "number of layers that stay"));
 }
 
 Result<void> refuse_key(ConfigReader& reader, const YamlNode& node, FileKeyState*) {
@@ -72,6 +84,10 @@ constexpr FileKey kFileKeys[] = {
     {"allowed_origins", Shape::kTexts, "further web origins that may call",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(r.texts(n), &s->config->allowed_origins);
+     }},
+    {"stream", Shape::kStream, "what does not fit whole: auto, off, a preset, or layers that stay",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(stream_word(r, n), &s->config->stream);
      }},
     {"idle_unload_s", Shape::kCount, "seconds without work before a model is unloaded; 0: never",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
@@ -209,6 +225,10 @@ constexpr ModelKey kModelKeys[] = {
     {"memory", Shape::kBytes, "what an external command needs",
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(r.bytes(n), &s->model->memory);
+     }},
+    {"stream", Shape::kStream, "when it does not fit: auto, off, a preset, or layers that stay",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(stream_word(r, n), &s->model->stream);
      }},
     {"macros", Shape::kMacros, "macros of this model alone", nothing_more},
     {"cmdStop", Shape::kAny, "llama-swap"},

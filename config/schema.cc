@@ -33,6 +33,11 @@ json shape_json(Shape shape) {
       return {{"enum", words}};
     }
     case Shape::kModelKind: return {{"enum", {"language", "vision", "speech", "embedding"}}};
+    case Shape::kStream:
+      return {{"anyOf",
+               {{{"enum", {"auto", "off", "light", "moderate", "balanced", "aggressive", "extreme",
+                           "whole", "workstation", "high_end", "consumer", "budget", "minimal"}}},
+                {{"type", "integer"}, {"minimum", 0}}}}};
     case Shape::kEnv:
       return {{"oneOf", {texts, {{"type", "object"}, {"additionalProperties", scalars}}}}};
     case Shape::kMacros: return {{"type", "object"}, {"additionalProperties", scalars}};

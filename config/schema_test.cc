@@ -15,6 +15,7 @@ std::string sample(const std::string& key, const json& shape) {
   if (key == "listen") return "127.0.0.1:1";
   if (key == "proxy") return "http://127.0.0.1:1";
   if (shape.contains("enum")) return shape["enum"][0];
+  if (shape.contains("anyOf")) return shape["anyOf"][0]["enum"].back();
   if (shape.contains("oneOf")) return "[A=b]";
   if (!shape.contains("type")) return "{anything: [1]}";
   if (shape["type"].is_array()) return "1GiB";

@@ -34,6 +34,8 @@ void read_groups(const json& groups, ModelCard* card) {
     group.bytes.n = row.at("bytes").get<uint64_t>();
     group.expert_bytes.n = row.value("expert_bytes", uint64_t{0});
     group.tensors = row.at("tensors").get<uint32_t>();
+    group.sizes = row.value("sizes", std::vector<uint64_t>{});
+    group.expert_sizes = row.value("expert_sizes", std::vector<uint64_t>{});
     card->groups.push_back(group);
   }
 }

@@ -101,6 +101,7 @@ struct ModelStatus {
   Bytes measured;  // now; 0 when not loaded
   uint32_t sessions = 0;
   Placement placement;
+  std::optional<StreamCounters> stream;  // of a loaded model that streams
 };
 
 struct LedgerStatus {

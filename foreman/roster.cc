@@ -99,18 +99,38 @@ Roster::Roster(RosterOptions options) : options_(std::move(options)) {
 }
 
 std::string Roster::canonical(const std::string& name) const {
+  if (const Result<ModelConfig> model = resolve(name, true)) return model->name;
+  return name;
+}
+
+// NAME#WAY is a model of its own, so that both can be told apart while one gives way to the other;
+// the way that NAME streams anyway is NAME.
+Result<ModelConfig> Roster::resolve(const std::string& name, bool trusted) const {
+  const size_t mark = name.rfind('#');
+  const bool plain = !trusted || mark == std::string::npos ||
+                     resolve_plain(name, false) || options_.os->stat(name);
+  if (plain) return resolve_plain(name, trusted);
+  Result<ModelConfig> model = resolve_plain(name.substr(0, mark), trusted);
+  if (!model) return model;
+  const std::string way = name.substr(mark + 1);
+  if (Result<StreamWish> sound = parse_stream_wish(way); !sound) return fail(sound.error());
+  const std::string& usual = model->stream.empty() ? options_.config->stream : model->stream;
+  if (way == usual) return model;
+  model->stream = way;
+  model->name += "#" + way;
+  return model;
+}
+
+Result<ModelConfig> Roster::resolve_plain(const std::string& name, bool trusted) const {
+  std::string wanted = name;
   // The last one of a name wins: the user's come after the shipped ones.
   for (auto model = options_.config->models.rbegin(); model != options_.config->models.rend();
        ++model) {
     if (model->name == name || std::ranges::find(model->aliases, name) != model->aliases.end()) {
-      return model->name;
+      wanted = model->name;
+      break;
     }
   }
-  return name;
-}
-
-Result<ModelConfig> Roster::resolve(const std::string& name, bool trusted) const {
-  const std::string wanted = canonical(name);
   for (auto model = options_.config->models.rbegin(); model != options_.config->models.rend();
        ++model) {
     if (model->name == wanted) return *model;
@@ -176,10 +196,15 @@ Result<Placement> Roster::place(const Wish& wish) const {
 
 // Plans, and plans again with the overhead that was seen where that was more than predicted: what
 // is booked is never below what was measured.
-Result<Placement> Roster::place_as_measured(Wish wish, const std::string& fingerprint) {
+Result<Placement> Roster::place_as_measured(Wish wish, std::string* fingerprint) {
   Result<Placement> placement = place(wish);
   if (!placement) return placement;
-  Result<std::optional<Bytes>> seen = options_.store->measured(fingerprint);
+  // What streams takes the budget it is given.
+  if (placement->stream) {
+    *fingerprint += fmt::format("|s{}", placement->stream->device_budget.n);
+  }
+  if (options_.store == nullptr) return placement;
+  Result<std::optional<Bytes>> seen = options_.store->measured(*fingerprint);
   if (!seen) return fail(seen.error());
   const Need* need = host_need(*placement);
   if (!*seen || need == nullptr || **seen <= need->total()) return placement;
@@ -198,7 +223,8 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   out.device = kHostDevice;
   for (const Need& need : placement.needs) {
     out.shares.push_back({need.device, need.total()});
-    if (need.device == kHostDevice || placement.layers.resident == 0) continue;
+    if (need.device == kHostDevice) continue;
+    if (placement.layers.resident == 0 && !placement.stream) continue;
     out.device = need.device;
     for (const Device& device : options_.machine->devices) {
       if (device.name == need.device) out.spec.devices.push_back(device.backend);
@@ -229,7 +255,12 @@ Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity)
   if (!model.cmd.empty()) return wish_of(model, std::nullopt);
   Result<Cards> read = cards(model, identity);
   if (!read) return fail(read.error());
-  return wish_of(model, *read);
+  Wish wish = wish_of(model, *read);
+  Result<StreamWish> stream =
+      parse_stream_wish(model.stream.empty() ? options_.config->stream : model.stream);
+  if (!stream) return fail(stream.error());
+  wish.stream = *stream;
+  return wish;
 }
 
 Result<Wish> Roster::wish(const std::string& name, bool trusted) {
@@ -247,8 +278,8 @@ Result<Loadable> Roster::find(const std::string& name, bool trusted) {
   if (!identity) return fail(identity.error());
   Result<Wish> wish = this->wish(*model, *identity);
   if (!wish) return fail(wish.error());
-  const std::string fingerprint = fingerprint_of(*wish, *identity);
-  Result<Placement> placement = place_as_measured(*wish, fingerprint);
+  std::string fingerprint = fingerprint_of(*wish, *identity);
+  Result<Placement> placement = place_as_measured(*wish, &fingerprint);
   if (!placement) return fail(placement.error());
   Loadable found = loadable(*model, *wish, std::move(*placement));
   found.fingerprint = fingerprint;
@@ -274,7 +305,8 @@ Result<Placement> Roster::media(MediaTool tool) {
   wish.name = media_name(tool);
   wish.engine = EngineKind::kMedia;
   wish.small_media = tool == MediaTool::kSmall;
-  return place_as_measured(std::move(wish), media_name(tool));
+  std::string fingerprint = media_name(tool);
+  return place_as_measured(std::move(wish), &fingerprint);
 }
 
 std::vector<ModelStatus> Roster::models() {

@@ -22,7 +22,7 @@ struct RosterOptions {
   Os* os = nullptr;
   const Config* config = nullptr;    // outlives the roster
   const Machine* machine = nullptr;  // likewise
-  Store* store = nullptr;            // measurements that correct the plans; not for wish()
+  Store* store = nullptr;  // measurements that correct the plans; none: as predicted
   CardReader cards;
 };
 
@@ -31,7 +31,8 @@ class Roster {
  public:
   explicit Roster(RosterOptions options);
 
-  // A name or alias; with `trusted` an absolute path too. kNotFound; kDoesNotFit with the smallest
+  // A name or alias; with `trusted` an absolute path too, and NAME#WAY for a model that streams in
+  // a way of its own ("m#extreme", "m#off", "m#8"). kNotFound; kDoesNotFit with the smallest
   // fix as remedy; whatever reading the file gave.
   [[nodiscard]] Result<Loadable> find(const std::string& name, bool trusted);
   // What a plan of it starts from: its file's facts and its settings.
@@ -51,11 +52,13 @@ class Roster {
   };
 
   [[nodiscard]] Result<ModelConfig> resolve(const std::string& name, bool trusted) const;
+  [[nodiscard]] Result<ModelConfig> resolve_plain(const std::string& name, bool trusted) const;
   [[nodiscard]] Result<std::string> identity(const ModelConfig& model) const;
   [[nodiscard]] Result<Cards> cards(const ModelConfig& model, const std::string& identity);
   [[nodiscard]] Result<Wish> wish(const ModelConfig& model, const std::string& identity);
   [[nodiscard]] Result<Placement> place(const Wish& wish) const;
-  [[nodiscard]] Result<Placement> place_as_measured(Wish wish, const std::string& fingerprint);
+  // Adds to the fingerprint what the placement makes of it.
+  [[nodiscard]] Result<Placement> place_as_measured(Wish wish, std::string* fingerprint);
   Loadable loadable(const ModelConfig& model, const Wish& wish, Placement placement) const;
 
   RosterOptions options_;

@@ -171,12 +171,51 @@ TEST_F(RosterTest, WhatDoesNotFitNamesTheNeedAndAFix) {
   ModelCard huge = language_card();
   huge.groups[0].bytes = GiB(2);
   huge.weight_bytes = huge.file_bytes = GiB(2) + MiB(10);
-  add("huge", huge);
+  add("huge", huge).stream = "off";
   const Result<Loadable> refused = roster_->find("huge", false);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kDoesNotFit);
   EXPECT_THAT(refused.error().message, HasSubstr("1.0 GiB"));
   EXPECT_NE(refused.error().remedy, "");
+}
+
+TEST_F(RosterTest, WhatDoesNotFitWholeStreams) {
+  ModelCard big = language_card();
+  big.groups.clear();
+  for (int layer = 0; layer < 2; ++layer) {
+    big.groups.push_back({Part::kLayer, layer, MiB(600), Bytes{}, 60});
+    big.groups.back().sizes.assign(60, MiB(10).n);
+  }
+  big.weight_bytes = big.file_bytes = MiB(1200);
+  add("big", big);
+  const Loadable found = find("big");
+  ASSERT_TRUE(found.spec.placement.stream);
+  EXPECT_EQ(found.device, "cpu");
+  EXPECT_LE(on_device(found.shares, "cpu"), GiB(1));
+  EXPECT_THAT(found.fingerprint, HasSubstr("|s"));  // measured under this budget only
+  bench_.config.stream = "off";
+  restart();
+  EXPECT_EQ(roster_->find("big", false).error().code, Code::kDoesNotFit);
+  bench_.config.models.back().stream = "1";
+  restart();
+  EXPECT_EQ(find("big").spec.placement.layers.resident, 1U);
+}
+
+TEST_F(RosterTest, AModelStreamsInAWayOfItsOwn) {
+  add("talk", language_card()).aliases = {"t"};
+  EXPECT_EQ(find("talk#1", true).name, "talk#1");
+  EXPECT_EQ(find("t#1", true).name, "talk#1");
+  EXPECT_EQ(roster_->canonical("t#1"), "talk#1");
+  EXPECT_EQ(find("talk#1", true).spec.placement.layers.streamed, 1U);
+  EXPECT_EQ(find("talk#auto", true).name, "talk");  // what it does anyway
+  EXPECT_FALSE(find("talk#off", true).spec.placement.stream);
+  EXPECT_EQ(roster_->find("talk#fast", true).error().code, Code::kUsage);
+  EXPECT_EQ(roster_->find("nobody#1", true).error().code, Code::kNotFound);
+  EXPECT_EQ(roster_->find("talk#1", false).error().code, Code::kNotFound);  // not for strangers
+  const std::string odd = bench_.file("odd#1", "x");  // a file that is called so
+  cards_["odd#1"] = language_card();
+  EXPECT_FALSE(find(odd, true).spec.placement.stream);
+  EXPECT_EQ(find(odd, true).spec.file, odd);
 }
 
 TEST_F(RosterTest, BudgetsComeFromTheUserElseFromTheMachine) {

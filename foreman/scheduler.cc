@@ -364,6 +364,9 @@ std::vector<ModelStatus> Scheduler::models() {
       status.pid = instance->pid;
       status.measured = instance->probe.now();
       status.sessions = instance->sessions;
+      if (model->state == ModelState::kReady && instance->worker) {
+        status.stream = instance->worker->stream_counters();
+      }
     }
     all.push_back(std::move(status));
   }

@@ -114,6 +114,7 @@ class Groups {
     group.layer = place.layer;
     group.bytes += Bytes{bytes};
     if (place.expert) group.expert_bytes += Bytes{bytes};
+    (place.expert ? group.expert_sizes : group.sizes).push_back(bytes);
     ++group.tensors;
     by_type_[type] += bytes;
     parameters_ += elements;  // at most 2^16 tensors within one file: no overflow

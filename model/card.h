@@ -44,6 +44,8 @@ struct TensorGroup {
   Bytes bytes;
   Bytes expert_bytes;  // of those, in routed experts
   uint32_t tensors = 0;
+  // Bytes of each tensor in the file's order, routed experts apart: what a streamer places.
+  std::vector<uint64_t> sizes, expert_sizes;
 };
 
 // Attention geometry of one layer; zero widths: the layer keeps no KV cache.

@@ -32,6 +32,8 @@ nlohmann::json groups_json(const ModelCard& card) {
                           {"tensors", group.tensors}};
     if (group.part == Part::kLayer) row["layer"] = group.layer;
     if (group.expert_bytes.n > 0) row["expert_bytes"] = group.expert_bytes.n;
+    row["sizes"] = group.sizes;
+    if (!group.expert_sizes.empty()) row["expert_sizes"] = group.expert_sizes;
     out.push_back(std::move(row));
   }
   return out;

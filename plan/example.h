@@ -129,6 +129,11 @@ inline Demand random_demand(Rng& rng) {
       wish.ubatch = static_cast<uint32_t>(1 + rng.below(1024));
       wish.flash_attention = rng.below(2) == 0;
       if (rng.below(3) == 0) wish.cache_k = wish.cache_v = CacheType::kQ8_0;
+      const uint64_t streaming = rng.below(6);
+      if (streaming == 0) wish.stream.streaming = Streaming::kNever;
+      if (streaming == 1) {
+        wish.stream = {Streaming::kAlways, static_cast<uint32_t>(rng.below(90))};
+      }
     }
     if (rng.below(4) == 0) wish.measured_overhead = Bytes{rng.below(GiB(1).n)};
     wish.name = "m" + std::to_string(i);

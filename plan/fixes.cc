@@ -6,6 +6,7 @@
 
 #include "plan/need.h"
 #include "plan/place.h"
+#include "plan/stream.h"
 
 namespace gantry {
 
@@ -116,9 +117,22 @@ void try_budget(Search* search, const Machine& machine, const Demand& demand, bo
   for (const Room& room : *rooms) {
     if ((room.device == kHost) == ram) budget = std::max(budget, room.budget);
   }
-  const uint64_t mebibytes = (peak.n + MiB(1).n - 1) / MiB(1).n;
-  Demand raised = demand;
-  (ram ? raised.ram : raised.vram) = Budget{MiB(mebibytes), std::nullopt};
+  const auto raised_to = [&](uint64_t mebibytes) {
+    Demand raised = demand;
+    (ram ? raised.ram : raised.vram) = Budget{MiB(mebibytes), std::nullopt};
+    return raised;
+  };
+  // Whole models need their peak. What streams fits into less, found by halves.
+  uint64_t mebibytes = (peak.n + MiB(1).n - 1) / MiB(1).n;
+  if (std::ranges::any_of(demand.wishes, can_stream)) {
+    uint64_t low = budget.n / MiB(1).n;
+    while (low + 1 < mebibytes) {
+      const uint64_t middle = low + (mebibytes - low) / 2;
+      const auto tried = plan_once(machine, raised_to(middle));
+      (tried && tried->fits ? mebibytes : low) = middle;
+    }
+  }
+  const Demand raised = raised_to(mebibytes);
   const auto again = plan_once(machine, raised);
   if (!again || !again->fits || !again->notes.empty()) return;
   const std::string flag = ram ? "--ram-budget " : "--vram-budget ";

@@ -30,6 +30,7 @@ class TooLong : public testing::Test {
     Wish wish = wish_for("m", llama_card(kSevenB));
     wish.context = 32768;
     wish.flash_attention = true;
+    wish.stream.streaming = Streaming::kNever;
     demand.wishes = {wish};
     need = needs_of(wish, "", 0, {})[0].total();
     demand.ram = Budget{need - GiB(1), std::nullopt};
@@ -88,6 +89,7 @@ TEST(Fixes, ContextTogetherWithCachesWhereOneIsNotEnough) {
   wish.context = 32768;
   wish.parallel = 4;
   wish.flash_attention = true;
+  wish.stream.streaming = Streaming::kNever;
   Demand demand;
   demand.wishes = {wish};
   Wish least = wish;
@@ -103,9 +105,27 @@ TEST(Fixes, ContextTogetherWithCachesWhereOneIsNotEnough) {
 TEST(Fixes, NoneWhereWeightsAloneAreTooMuch) {
   Demand demand;
   demand.wishes = {wish_for("m", llama_card(kSevenB))};
+  EXPECT_TRUE(planned(machine_with(GiB(2)), demand).fits);  // streamed
+  demand.wishes[0].stream.streaming = Streaming::kNever;
   const Plan plan = planned(machine_with(GiB(2)), demand);
   EXPECT_FALSE(plan.fits);
   EXPECT_TRUE(plan.fixes.empty());
+}
+
+TEST(Fixes, TheLeastBudgetIsThatOfStreaming) {
+  Demand demand;
+  demand.wishes = {wish_for("m", llama_card(kSevenB))};
+  demand.ram = Budget{MiB(800), std::nullopt};
+  const Plan plan = planned(machine_with(GiB(64)), demand);
+  EXPECT_FALSE(plan.fits);
+  const Fix* budget = fix_like(plan, "--ram-budget ");
+  ASSERT_NE(budget, nullptr);
+  const uint64_t mebibytes = std::stoull(budget->change.substr(13));
+  demand.ram = Budget{MiB(mebibytes), std::nullopt};
+  EXPECT_TRUE(planned(machine_with(GiB(64)), demand).fits);
+  demand.ram = Budget{MiB(mebibytes - 1), std::nullopt};
+  EXPECT_FALSE(planned(machine_with(GiB(64)), demand).fits);
+  EXPECT_LT(mebibytes, 4096U);
 }
 
 TEST(Fixes, EveryFixOfRandomDemandsIsEnough) {

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "plan/need.h"
+#include "plan/stream.h"
 
 namespace gantry {
 
@@ -72,12 +73,6 @@ bool takes_layers(const Device& device) {
   return device.kind == DeviceKind::kGpu || device.kind == DeviceKind::kIntegratedGpu;
 }
 
-struct Choice {
-  std::string device;  // empty: all on the CPU
-  uint32_t resident = 0;
-  std::vector<Need> needs;
-};
-
 // The most layers that fit; needs grow with them, so a binary search finds it.
 Choice most_layers(const std::vector<Room>& rooms, const Wish& wish, const std::string& device) {
   const uint32_t layers = layers_of(wish);
@@ -94,11 +89,11 @@ Choice most_layers(const std::vector<Room>& rooms, const Wish& wish, const std::
   }
   const bool found = low > 0 && fits(rooms, needs_of(wish, device, low, host));
   const uint32_t resident = found ? low : 0;
-  return {resident == 0 ? "" : device, resident, needs_of(wish, device, resident, host)};
+  return {resident == 0 ? "" : device, resident, needs_of(wish, device, resident, host), {}, 0};
 }
 
-Choice choose(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish) {
-  Choice best{"", 0, needs_of(wish, "", 0, budget_of(rooms, kHost))};
+Choice choose_whole(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish) {
+  Choice best{"", 0, needs_of(wish, "", 0, budget_of(rooms, kHost)), {}, 0};
   if (layers_of(wish) == 0) return best;
   for (const Device& device : machine.devices) {
     if (!takes_layers(device)) continue;
@@ -109,7 +104,7 @@ Choice choose(const Machine& machine, const std::vector<Room>& rooms, const Wish
   // Nothing fits: the way that misses least, all layers on one device or none.
   for (const Device& device : machine.devices) {
     if (!takes_layers(device)) continue;
-    Choice choice{device.name, layers_of(wish), {}};
+    Choice choice{device.name, layers_of(wish), {}, {}, 0};
     choice.needs = needs_of(wish, device.name, choice.resident, budget_of(rooms, kHost));
     if (missing(rooms, choice.needs) < missing(rooms, best.needs)) best = std::move(choice);
   }
@@ -137,6 +132,51 @@ Speed speed_of(const Machine& machine, const Wish& wish, const Choice& choice) {
   return speed;
 }
 
+// The accelerator with most room.
+std::string place_of_least(const Machine& machine, const std::vector<Room>& rooms) {
+  std::string best = kHost;
+  for (const Device& device : machine.devices) {
+    if (!takes_layers(device)) continue;
+    if (best == kHost || budget_of(rooms, device.name) > budget_of(rooms, best)) best = device.name;
+  }
+  return best;
+}
+
+// The first device that it can stream on: accelerators in the machine's order, else the CPU.
+std::optional<Choice> choose_stream(const Machine& machine, const std::vector<Room>& rooms,
+                                    const Wish& wish) {
+  for (const Device& device : machine.devices) {
+    if (!takes_layers(device)) continue;
+    if (auto choice = stream_choice(machine, rooms, wish, device.name)) return choice;
+  }
+  return stream_choice(machine, rooms, wish, kHost);
+}
+
+// Whole where that fits; streamed where it does not, where that is predicted to decode faster than
+// layers computed on the CPU, or where so many layers were asked for.
+Choice choose(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish) {
+  const Streaming streaming = wish.stream.streaming;
+  Choice whole = choose_whole(machine, rooms, wish);
+  if (streaming == Streaming::kNever || !can_stream(wish)) return whole;
+  const bool there = fits(rooms, whole.needs);
+  if (streaming == Streaming::kAuto && there && whole.resident == layers_of(wish)) return whole;
+  if (streaming == Streaming::kAlways && *wished_layers(wish) >= layers_of(wish)) return whole;
+  const bool none = std::ranges::none_of(machine.devices, takes_layers);
+  if (streaming == Streaming::kAuto && there && none) return whole;
+  auto streamed = choose_stream(machine, rooms, wish);
+  if (!streamed) {
+    Choice least = least_stream(wish, none ? kHost : place_of_least(machine, rooms));
+    if (least.streamed == 0) return whole;  // all of its weights are too small to stream
+    if (streaming == Streaming::kAlways) return least;
+    return there || missing(rooms, whole.needs) < missing(rooms, least.needs) ? whole : least;
+  }
+  if (streaming == Streaming::kAlways || !there) return *streamed;
+  const Speed split = speed_of(machine, wish, whole);
+  const Speed stream = stream_speed(machine, wish, *streamed);
+  const bool faster = split.decode && stream.decode && *stream.decode > *split.decode;
+  return faster ? *streamed : whole;
+}
+
 std::string shortage(const std::vector<Room>& rooms, const std::vector<Need>& needs) {
   std::string out;
   for (const Need& need : needs) {
@@ -154,6 +194,7 @@ std::string place_text(const Machine& machine, const Wish& wish, const Choice& c
     return wish.declared ? "an external command with the memory declared for it"
                          : "an external command of unknown need: it has host memory to itself";
   }
+  if (choice.stream) return stream_text(machine, wish, choice);
   const uint32_t layers = layers_of(wish);
   const std::string all = "all " + std::to_string(layers) + " layers on ";
   if (choice.resident == layers) return all + choice.device;
@@ -204,13 +245,19 @@ Placement place(const Machine& machine, const std::vector<Room>& rooms, const Wi
   placement.engine = wish.engine;
   placement.context = context_of(wish);
   placement.layers.resident = choice.resident;
-  placement.layers.cpu = layers_of(wish) - choice.resident;
+  placement.layers.streamed = choice.streamed;
+  placement.layers.cpu = layers_of(wish) - choice.resident - choice.streamed;
   placement.fits_alone = fits(rooms, choice.needs);
-  if (placement.fits_alone) placement.speed = speed_of(machine, wish, choice);
+  if (placement.fits_alone) {
+    placement.speed = choice.stream ? stream_speed(machine, wish, choice)
+                                    : speed_of(machine, wish, choice);
+  }
   placement.why = placement.fits_alone ? place_text(machine, wish, choice)
                                        : shortage(rooms, choice.needs);
   placement.why += context_note(wish);
+  if (choice.stream && !placement.fits_alone) placement.why += ", even streamed";
   placement.needs = std::move(choice.needs);
+  placement.stream = std::move(choice.stream);
   return placement;
 }
 

@@ -18,6 +18,15 @@ struct Room {
 // Accelerators in the machine's order, then host memory. kUsage for a budget of zero.
 [[nodiscard]] Result<std::vector<Room>> rooms_of(const Machine& machine, const Demand& demand);
 
+// Where a model goes, before words are found for it.
+struct Choice {
+  std::string device;  // empty: all on the CPU
+  uint32_t resident = 0;
+  std::vector<Need> needs;
+  std::optional<StreamPlan> stream;
+  uint32_t streamed = 0;  // layers
+};
+
 Bytes budget_of(const std::vector<Room>& rooms, std::string_view device);
 
 // The most layers on the accelerator that takes most; else all on the CPU. Where nothing fits,

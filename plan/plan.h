@@ -16,6 +16,18 @@ namespace gantry {
 
 enum class EngineKind { kLlama, kWhisper, kCommand, kMedia };
 
+// Whether a llama model may be larger than its device. kAuto: it streams where it does not fit, or
+// where that is faster. kAlways: so many layers stay, even where more would fit.
+enum class Preset;  // of the streamer: stream/options.h
+enum class Streaming { kAuto, kNever, kAlways };
+struct StreamWish {
+  Streaming streaming = Streaming::kAuto;
+  std::optional<uint32_t> resident_layers;  // kAlways: exactly so many,
+  Preset preset{};                          // or the share of a preset
+};
+// "auto", "off", a preset of the streamer or one of its aliases, or a number of layers.
+[[nodiscard]] Result<StreamWish> parse_stream_wish(std::string_view text);
+
 // One model as the user wants it.
 struct Wish {
   std::string name;
@@ -30,6 +42,7 @@ struct Wish {
   bool flash_attention = false;     // implied by a quantised cache_v, as in llama.cpp
   bool embeddings = false;          // inputs go through whole, in one physical batch
   bool small_media = false;         // kMedia: gantry-decode instead of ffmpeg
+  StreamWish stream;                // kLlama
   // The user's own figure for an external command; absent: it has host memory to itself. For
   // kMedia: a measured figure in the place of the built-in one.
   std::optional<Bytes> declared;
@@ -59,10 +72,11 @@ struct Need {
 
 // resident + streamed + cpu are all layers of the model (whisper: encoder and decoder).
 struct Layers {
-  uint32_t resident = 0;  // the last ones, with the output matrix, on an accelerator
-  uint32_t streamed = 0;
+  uint32_t resident = 0;  // on an accelerator: the last ones, with the output matrix; where the
+                          // model streams: whole, on the device that computes
+  uint32_t streamed = 0;  // with at least one weight that passes through the ring
   uint32_t cpu = 0;
-  // llama.cpp counts the output as one layer more.
+  // llama.cpp counts the output as one layer more. For models that do not stream.
   uint32_t gpu_layers_flag() const { return resident == 0 ? 0 : resident + 1; }
 };
 
@@ -70,6 +84,23 @@ struct Layers {
 struct Speed {
   std::optional<double> prefill;  // tokens per second
   std::optional<double> decode;   // of one sequence: bandwidth / bytes touched per token
+};
+
+// Drafted at once where the text so far is searched, and verified in one pass with the token.
+constexpr uint32_t kLookupTokens = 8;
+
+// How a model streams, for the plugin that does it.
+struct StreamPlan {
+  std::string device;       // that computes: "cpu", or an accelerator
+  Bytes resident;           // weights that stay on it
+  Bytes ring;               // where the others pass through
+  Bytes experts;            // the cache of routed experts
+  Bytes streamed;           // weights that do not stay
+  double per_token = 0;     // bytes that move for one token of one sequence
+  Bytes device_budget;      // resident, ring, experts, KV cache and graph: the plugin's ledger
+  Bytes host_budget;        // streamed weights kept in host memory beside an accelerator
+  std::optional<uint32_t> resident_layers;  // asked for; absent: as many as the budget holds
+  bool lookup = false;      // drafting from the text so far is predicted to be faster
 };
 
 struct Placement {
@@ -81,6 +112,7 @@ struct Placement {
   Speed speed;
   bool fits_alone = false;
   std::string why;  // one line for a person
+  std::optional<StreamPlan> stream;
   Bytes on(std::string_view device) const;
 };
 

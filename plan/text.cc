@@ -30,6 +30,19 @@ json need_json(const Need& need) {
           {"overhead", need.overhead.n}, {"total", need.total().n}};
 }
 
+json stream_json(const std::optional<StreamPlan>& stream) {
+  if (!stream) return nullptr;
+  return {{"device", stream->device},
+          {"resident_bytes", stream->resident.n},
+          {"ring_bytes", stream->ring.n},
+          {"expert_cache_bytes", stream->experts.n},
+          {"streamed_bytes", stream->streamed.n},
+          {"bytes_per_token", stream->per_token},
+          {"device_budget_bytes", stream->device_budget.n},
+          {"host_budget_bytes", stream->host_budget.n},
+          {"lookup", stream->lookup}};
+}
+
 json model_json(const Placement& model) {
   json needs = json::array();
   for (const Need& need : model.needs) needs.push_back(need_json(need));
@@ -43,6 +56,7 @@ json model_json(const Placement& model) {
           {"speed",
            {{"prefill", or_null(model.speed.prefill)}, {"decode", or_null(model.speed.decode)}}},
           {"needs", needs},
+          {"stream", stream_json(model.stream)},
           {"fits_alone", model.fits_alone},
           {"why", model.why}};
 }
@@ -98,10 +112,15 @@ std::string verdict(const Plan& plan) {
 }
 
 std::string speed_text(const Placement& model) {
-  if (!model.speed.decode) return {};
-  const double rate = *model.speed.decode;
-  return rate < 100 ? fmt::format("; decodes at most {:.1f} tokens/s", rate)
-                    : fmt::format("; decodes at most {:.0f} tokens/s", rate);
+  const auto text = [](double rate) {
+    return rate < 100 ? fmt::format("{:.1f}", rate) : fmt::format("{:.0f}", rate);
+  };
+  std::string out;
+  if (model.speed.decode) {
+    out += "; decodes at most " + text(*model.speed.decode) + " tokens/s";
+  }
+  if (model.speed.prefill) out += "; reads at most " + text(*model.speed.prefill) + " tokens/s";
+  return out;
 }
 
 }  // namespace

@@ -79,6 +79,7 @@ TEST(PlanText, SaysWhatWouldBeEnough) {
   EXPECT_NE(text.find("does not fit: needs "), std::string::npos) << text;
   EXPECT_NE(text.find("Enough would be one of:\n  --ram-budget "), std::string::npos) << text;
   demand.wishes = {wish_for("big", llama_card(kSevenB))};
+  demand.wishes[0].stream.streaming = Streaming::kNever;
   demand.ram.reset();
   const std::string hopeless = plan_text(plan(machine_with(GiB(2)), demand).value());
   EXPECT_NE(hopeless.find("use a smaller model"), std::string::npos) << hopeless;

@@ -106,6 +106,57 @@ Wide smallest_layers(const ModelCard& card, uint32_t count) {
   return sum;
 }
 
+// Of each layer, the largest of its own weights; experts are in no ring.
+uint64_t least_ring(const ModelCard& card) {
+  uint64_t least = UINT64_MAX;
+  for (const TensorGroup& group : card.groups) {
+    if (group.part != Part::kLayer || group.sizes.empty()) continue;
+    least = std::min(least, *std::ranges::max_element(group.sizes));
+  }
+  return least == UINT64_MAX ? 0 : least;
+}
+
+// What a streamed model promises beyond its needs. `device` is what it needs where it computes.
+Result<void> check_stream(const Wish& wish, const Placement& placement, Wide weights,
+                          const Need& device) {
+  const StreamPlan& stream = *placement.stream;
+  const Layers& layers = placement.layers;
+  const StreamWish& asked = wish.stream;
+  if (asked.streaming == Streaming::kNever) return broken(wish.name + " may not stream");
+  if (layers.streamed == 0 || layers.cpu != 0 || stream.streamed.n == 0) {
+    return broken(wish.name + " streams, and nothing does");
+  }
+  const Wide held = Wide{stream.resident.n} + stream.ring.n + stream.experts.n;
+  if (Wide{device.weights.n} < held) return broken(wish.name + " lacks its ring");
+  // Ring, cache and host memory hold copies; without them everything is still somewhere.
+  const Wide once = weights - stream.ring.n - stream.experts.n - stream.host_budget.n;
+  Wide all = 0, experts = 0;
+  for (const TensorGroup& group : wish.card->groups) {
+    all += group.bytes.n;
+    experts = std::max(experts, Wide{group.expert_bytes.n});
+  }
+  if (once + stream.streamed.n < all) return broken(wish.name + " lost weights between tiers");
+  if (experts == 0 && stream.ring.n < least_ring(*wish.card)) {
+    return broken(wish.name + " has a ring that its matrices do not fit");
+  }
+  const bool banks_move = experts > 0 && stream.experts.n > 0;
+  if (banks_move && stream.experts.n < experts) {
+    return broken(wish.name + " has no room for the experts of one layer");
+  }
+  if (Wide{stream.device_budget.n} < held + device.kv.n || stream.device_budget > device.total()) {
+    return broken(wish.name + " gives the streamer another budget than it needs");
+  }
+  if (stream.host_budget > stream.streamed) return broken(wish.name + " hosts what stays");
+  if (asked.resident_layers && layers.resident < std::min(*asked.resident_layers,
+                                                          wish.card->layers)) {
+    return broken(wish.name + " keeps fewer layers than asked for");
+  }
+  Wide resident = smallest_layers(*wish.card, layers.resident);
+  if (wish.card->experts > 0) resident = 0;  // counted with their dense part alone
+  if (Wide{stream.resident.n} < resident) return broken(wish.name + " lacks resident weights");
+  return {};
+}
+
 Result<void> check_needs(const Wish& wish, const Placement& placement,
                          const std::map<std::string, uint64_t>& budgets) {
   std::map<std::string, const Need*> by_device;
@@ -129,7 +180,7 @@ Result<void> check_needs(const Wish& wish, const Placement& placement,
   }
   const auto least = least_of(wish, placement.context);
   if (!least) return fail(least.error());
-  if (weights < least->weights) return broken(wish.name + " lacks weights");
+  if (!placement.stream && weights < least->weights) return broken(wish.name + " lacks weights");
   if (kv < least->kv) return broken(wish.name + " lacks cache");
   if (compute < least->compute) return broken(wish.name + " lacks compute buffers");
   const bool given = wish.measured_overhead || wish.declared;
@@ -139,8 +190,16 @@ Result<void> check_needs(const Wish& wish, const Placement& placement,
   const Wide layers =
       Wide{placement.layers.resident} + placement.layers.streamed + placement.layers.cpu;
   if (layers != least->layers) return broken(wish.name + " lost a layer or has one too many");
-  if (placement.layers.streamed != 0) return broken(wish.name + " streams, nothing can yet");
-  if ((placement.layers.resident > 0) != (by_device.size() > 1)) {
+  if ((placement.layers.streamed != 0) != placement.stream.has_value()) {
+    return broken(wish.name + " streams, and it does not say how");
+  }
+  if (placement.stream) {
+    const auto device = by_device.find(placement.stream->device);
+    if (device == by_device.end() || !wish.card) {
+      return broken(wish.name + " streams on a device that it does not use");
+    }
+    if (auto sound = check_stream(wish, placement, weights, *device->second); !sound) return sound;
+  } else if ((placement.layers.resident > 0) != (by_device.size() > 1)) {
     return broken(wish.name + " has layers resident on no accelerator, or none on one");
   }
   if (wish.measured_overhead && host->second->overhead < *wish.measured_overhead) {
@@ -149,7 +208,7 @@ Result<void> check_needs(const Wish& wish, const Placement& placement,
   if (wish.declared && host->second->total() < *wish.declared) {
     return broken(wish.name + " has less than was declared");
   }
-  if (!wish.card || wish.engine == EngineKind::kWhisper) return {};
+  if (!wish.card || wish.engine == EngineKind::kWhisper || placement.stream) return {};
   if (host->second->weights.n < smallest_layers(*wish.card, placement.layers.cpu)) {
     return broken(wish.name + " lacks weights on the host");
   }

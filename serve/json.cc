@@ -28,6 +28,29 @@ json error_value(const std::optional<Error>& error) {
           {"remedy", error->remedy}};
 }
 
+// Null for a model that is whole. Figures of what moved are there once the worker has said any.
+json stream_json(const ModelStatus& model) {
+  if (!model.placement.stream) return nullptr;
+  const Layers& layers = model.placement.layers;
+  json out = {{"device", model.placement.stream->device},
+              {"layers", {{"resident", layers.resident}, {"streamed", layers.streamed}}},
+              {"lookup", model.placement.stream->lookup}};
+  if (!model.stream) return out;
+  const StreamCounters& seen = *model.stream;
+  out.update({{"resident_bytes", seen.resident_bytes},
+              {"ring_bytes", seen.ring_bytes},
+              {"expert_cache_bytes", seen.expert_cache_bytes},
+              {"host_bytes", seen.host_bytes},
+              {"kv_compute_bytes", seen.kv_compute_bytes},
+              {"budget_bytes", seen.budget_bytes},
+              {"read_bytes", seen.disk_bytes},
+              {"copied_bytes", seen.copy_bytes},
+              {"stall_seconds", seen.stall_s},
+              {"overlap", seen.overlap()},
+              {"errors", seen.errors}});
+  return out;
+}
+
 }  // namespace
 
 json job_json(const Job& job, const std::string* result) {
@@ -63,7 +86,8 @@ json running_json(const ModelStatus& model) {
           {"sessions", model.sessions},
           {"devices", devices},
           {"predicted_bytes", model.predicted.n},
-          {"measured_bytes", model.measured.n}};
+          {"measured_bytes", model.measured.n},
+          {"stream", stream_json(model)}};
 }
 
 json ledger_json(const LedgerStatus& device) {

@@ -17,7 +17,16 @@ class Page {
     text_.append("# TYPE ").append(name).append(" ").append(type).append("\n");
     name_ = name;
   }
-  void sample(const Labels& labels, uint64_t value) {
+  void sample(const Labels& labels, uint64_t value) { write(labels, std::to_string(value)); }
+  void sample_real(const Labels& labels, double value) {
+    std::array<char, 32> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    write(labels, std::string(digits.data(), end));
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  void write(const Labels& labels, const std::string& value) {
     text_ += name_;
     std::string_view before = "{";
     for (const auto& [label, content] : labels) {
@@ -25,11 +34,8 @@ class Page {
       before = ",";
     }
     if (!labels.empty()) text_ += "}";
-    text_.append(" ").append(std::to_string(value)).append("\n");
+    text_.append(" ").append(value).append("\n");
   }
-  std::string take() { return std::move(text_); }
-
- private:
   static std::string escaped(std::string_view text) {
     std::string safe;
     for (char c : text) {
@@ -70,6 +76,66 @@ void write_models(Page& page, const std::vector<ModelStatus>& models) {
   for (const auto& model : models) page.sample(labels(model), model.sessions);
 }
 
+struct StreamFamily {
+  std::string_view name, type, help;
+  double (*value)(const StreamCounters&);
+};
+
+double of(uint64_t n) { return static_cast<double>(n); }  // exact below 2^53
+
+constexpr StreamFamily kStreamFamilies[] = {
+    {"gantry_stream_layers", "gauge", "Layers of the model.",
+     [](const StreamCounters& s) { return of(s.layers); }},
+    {"gantry_stream_layers_streamed", "gauge", "Layers of which weights are moved for every pass.",
+     [](const StreamCounters& s) { return of(s.layers_streamed); }},
+    {"gantry_stream_budget_bytes", "gauge", "What the streamer may hold on its device.",
+     [](const StreamCounters& s) { return of(s.budget_bytes); }},
+    {"gantry_stream_kv_compute_bytes", "gauge", "Caches and compute buffers on the device.",
+     [](const StreamCounters& s) { return of(s.kv_compute_bytes); }},
+    {"gantry_stream_read_bytes_total", "counter", "Bytes read from disk.",
+     [](const StreamCounters& s) { return of(s.disk_bytes); }},
+    {"gantry_stream_read_seconds_total", "counter", "Time with at least one read in flight.",
+     [](const StreamCounters& s) { return s.disk_s; }},
+    {"gantry_stream_copy_bytes_total", "counter", "Bytes copied from host to device memory.",
+     [](const StreamCounters& s) { return of(s.copy_bytes); }},
+    {"gantry_stream_copy_seconds_total", "counter", "Time spent copying them.",
+     [](const StreamCounters& s) { return s.copy_s; }},
+    {"gantry_stream_stall_seconds_total", "counter", "Time in which computing waited for weights.",
+     [](const StreamCounters& s) { return s.stall_s; }},
+    {"gantry_stream_compute_seconds_total", "counter", "Time spent computing.",
+     [](const StreamCounters& s) { return s.compute_s; }},
+    {"gantry_stream_overlap_ratio", "gauge", "Share of the shorter of moving and computing hidden.",
+     [](const StreamCounters& s) { return s.overlap(); }},
+    {"gantry_stream_passes_total", "counter", "Graphs computed.",
+     [](const StreamCounters& s) { return of(s.passes); }},
+    {"gantry_stream_expert_hits_total", "counter", "Experts found in the cache.",
+     [](const StreamCounters& s) { return of(s.expert_hits); }},
+    {"gantry_stream_expert_misses_total", "counter", "Experts that had to be moved.",
+     [](const StreamCounters& s) { return of(s.expert_misses); }},
+    {"gantry_stream_errors_total", "counter", "Graphs that failed.",
+     [](const StreamCounters& s) { return of(s.errors); }},
+};
+
+// Counters start again with every load of the model.
+void write_streams(Page& page, const std::vector<ModelStatus>& models) {
+  page.family("gantry_stream_tier_bytes", "gauge", "Weights that a streaming model holds.");
+  for (const auto& model : models) {
+    if (!model.stream) continue;
+    const StreamCounters& seen = *model.stream;
+    for (const auto& [tier, bytes] :
+         {std::pair{"resident", seen.resident_bytes}, {"ring", seen.ring_bytes},
+          {"experts", seen.expert_cache_bytes}, {"host", seen.host_bytes}}) {
+      page.sample({{"model", model.name}, {"tier", tier}}, bytes);
+    }
+  }
+  for (const StreamFamily& family : kStreamFamilies) {
+    page.family(family.name, family.type, family.help);
+    for (const auto& model : models) {
+      if (model.stream) page.sample_real({{"model", model.name}}, family.value(*model.stream));
+    }
+  }
+}
+
 void write_jobs(Page& page, const std::vector<Job>& jobs) {
   constexpr std::array kStates = {JobState::kQueued, JobState::kRunning, JobState::kDone,
                                   JobState::kFailed, JobState::kCancelled};
@@ -99,6 +165,7 @@ std::string render_metrics(const MetricsInput& input) {
   page.sample({{"version", input.version}}, 1);
   write_ledger(page, input.ledger);
   write_models(page, input.models);
+  write_streams(page, input.models);
   write_jobs(page, input.jobs);
   page.family("gantry_http_requests_total", "counter", "Requests by route and status.");
   for (const auto& [key, n] : input.requests) {

@@ -47,6 +47,39 @@ TEST(Metrics, TheWholePage) {
   }
 }
 
+TEST(Metrics, StreamingModelsSayWhatTheyMove) {
+  MetricsInput input;
+  input.models.resize(2);
+  input.models[0].name = "whole";
+  input.models[1].name = "big";
+  StreamCounters seen;
+  seen.layers = 28;
+  seen.layers_streamed = 16;
+  seen.resident_bytes = 100;
+  seen.ring_bytes = 20;
+  seen.disk_bytes = 9'007'199'254;
+  seen.disk_s = 2.5;
+  seen.stall_s = 0.5;
+  seen.compute_s = 10;
+  seen.expert_hits = 3;
+  input.models[1].stream = seen;
+  const std::string page = render_metrics(input);
+  for (const char* line : {
+           "gantry_stream_tier_bytes{model=\"big\",tier=\"resident\"} 100\n",
+           "gantry_stream_tier_bytes{model=\"big\",tier=\"ring\"} 20\n",
+           "gantry_stream_layers_streamed{model=\"big\"} 16\n",
+           "# TYPE gantry_stream_read_bytes_total counter\n"
+           "gantry_stream_read_bytes_total{model=\"big\"} 9007199254\n",
+           "gantry_stream_read_seconds_total{model=\"big\"} 2.5\n",
+           "gantry_stream_stall_seconds_total{model=\"big\"} 0.5\n",
+           "gantry_stream_overlap_ratio{model=\"big\"} 0.8\n",
+           "gantry_stream_expert_hits_total{model=\"big\"} 3\n",
+       }) {
+    EXPECT_NE(page.find(line), std::string::npos) << line << page;
+  }
+  EXPECT_EQ(page.find("gantry_stream_layers{model=\"whole\"}"), std::string::npos);
+}
+
 TEST(Metrics, ResidentMemory) {
   EXPECT_EQ(resident_of("1000 25 3 4 5", 4096), Bytes{25 * 4096});
   EXPECT_EQ(resident_of("", 4096), Bytes{});

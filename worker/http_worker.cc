@@ -2,6 +2,7 @@
 #include "worker/http_worker.h"
 
 #include "base/limits.h"
+#include "worker/stream_counters.h"
 
 namespace gantry {
 
@@ -50,10 +51,16 @@ class HttpWorker final : public Worker {
 
   void stop() override {
     child_->stop();
-    if (!endpoint_.address.unix_path.empty()) {
-      const Result<void> gone = os_.remove(endpoint_.address.unix_path);
+    for (const std::string& file : {endpoint_.address.unix_path, endpoint_.stats_file}) {
+      if (file.empty()) continue;
+      const Result<void> gone = os_.remove(file);
       static_cast<void>(gone);  // it may never have been made
     }
+  }
+
+  std::optional<StreamCounters> stream_counters() const override {
+    if (endpoint_.stats_file.empty()) return std::nullopt;
+    return read_stream_counters(os_, endpoint_.stats_file);
   }
 
  private:

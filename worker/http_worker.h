@@ -13,6 +13,7 @@ namespace gantry {
 struct HttpEndpoint {
   http::Address address;
   std::string health = "/health";  // 200 there means ready; empty: a connection is enough
+  std::string stats_file;            // a streamer's statistics page; removed with the worker
 };
 
 std::unique_ptr<Worker> make_http_worker(Os& os, std::unique_ptr<Child> child,

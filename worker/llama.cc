@@ -50,7 +50,22 @@ void add_memory(const WorkerSpec& spec, Argv* argv) {
   add(argv, {"--cache-ram", "0", "--ctx-checkpoints", "0", "--fit", "off"});
 }
 
+// All layers are the streamer's; it computes on the device that its environment names.
+void add_streamer(const WorkerSpec& spec, Argv* argv) {
+  add(argv, {"-ngl", "99", "--device", "Gantry0"});
+  if (!spec.mmproj.empty()) {
+    add(argv, {"--mmproj", spec.mmproj});
+    if (spec.placement.stream->device == "cpu") add(argv, {"--no-mmproj-offload"});
+  }
+  if (!spec.placement.stream->lookup) return;
+  // A pass moves the same bytes for one token and for several: what followed the last four tokens
+  // when they stood before is verified with the next one. Greedy output stays what it was.
+  add(argv, {"--spec-type", "ngram-simple", "--spec-ngram-simple-size-n", "4",
+             "--spec-ngram-simple-size-m", number(kLookupTokens)});
+}
+
 void add_devices(const WorkerSpec& spec, Argv* argv) {
+  if (spec.placement.stream) return add_streamer(spec, argv);
   const uint32_t resident = spec.placement.layers.resident;
   add(argv, {"-ngl", number(spec.placement.layers.gpu_layers_flag())});
   if (resident == 0) {
@@ -88,11 +103,39 @@ Result<Argv> llama_argv(const WorkerContext& context, const WorkerSpec& spec,
   } else {
     add(&argv, {"--jinja"});  // the model's own chat template, not a guess from its text
   }
-  // The empty run at start costs time; what it would reserve is in the plan.
+  // The empty run at start costs time, and a pass over the disk where the model streams; what it
+  // would reserve is in the plan.
   add(&argv, {"--no-warmup"});
   // No network, no page, no view into other requests, no colours in the log.
   add(&argv, {"--offline", "--no-ui", "--no-slots", "--log-colors", "off"});
   return argv;
+}
+
+std::string stream_plugin(const WorkerContext& context) {
+  return join_path(dir_name(context.worker_exe), "libggml-gantry.so");
+}
+
+std::vector<std::pair<std::string, std::string>> stream_environment(
+    const WorkerContext& context, const WorkerSpec& spec, const std::string& stats_file) {
+  if (!spec.placement.stream) return {};
+  const StreamPlan& plan = *spec.placement.stream;
+  const bool cpu = plan.device == "cpu" || spec.devices.empty();
+  std::vector<std::pair<std::string, std::string>> out = {
+      {"GGML_BACKEND_PATH", stream_plugin(context)},
+      {"GANTRY_STREAM_INNER", cpu ? "CPU" : spec.devices.front()},
+      {"GANTRY_STREAM_DEVICE_BUDGET", number(plan.device_budget.n)},
+      // An expert cache of a given size also says that this model does stream: no byte that comes
+      // in while it loads is kept. Without experts it is never made.
+      {"GANTRY_STREAM_EXPERTS", number(std::max<uint64_t>(1, plan.experts.n))},
+      {"GANTRY_STREAM_STATS", stats_file}};
+  if (plan.host_budget.n > 0) {
+    out.emplace_back("GANTRY_STREAM_HOST_BUDGET", number(plan.host_budget.n));
+  }
+  if (plan.resident_layers) {
+    out.emplace_back("GANTRY_STREAM_RESIDENT", number(*plan.resident_layers));
+  }
+  if (!spec.trace_file.empty()) out.emplace_back("GANTRY_STREAM_TRACE", spec.trace_file);
+  return out;
 }
 
 Result<std::unique_ptr<Worker>> start_llama(Os& os, const WorkerContext& context,
@@ -100,19 +143,26 @@ Result<std::unique_ptr<Worker>> start_llama(Os& os, const WorkerContext& context
   Rng rng = Rng::from_system();
   // Short, because the folder may already take most of the 108 bytes; llama-server tells a socket
   // by its ending.
-  const std::string socket =
-      join_path(context.run_dir, fmt::format("{:08x}.sock", rng.next() & 0xFFFFFFFF));
+  const std::string base =
+      join_path(context.run_dir, fmt::format("{:08x}", rng.next() & 0xFFFFFFFF));
+  const std::string socket = base + ".sock";
+  const std::string stats = spec.placement.stream ? base + ".stats" : "";
+  if (spec.placement.stream && !os.stat(stream_plugin(context))) {
+    return fail(Code::kUnavailable, "the streamer " + stream_plugin(context) + " is not there",
+                "install it beside gantryd, or forbid streaming (stream: off)");
+  }
   Result<Argv> argv = llama_argv(context, spec, socket);
   if (!argv) return fail(argv.error());
   ProcessSpec process = worker_process(context, spec.model);
   process.argv = std::move(*argv);
+  for (const auto& pair : stream_environment(context, spec, stats)) process.env.push_back(pair);
   process.env.insert(process.env.end(), spec.env.begin(), spec.env.end());
   Result<std::unique_ptr<Child>> child =
       Child::start(os, process, "llama-server for " + spec.model);
   if (!child) return fail(child.error());
   http::Address address;
   address.unix_path = socket;
-  return make_http_worker(os, std::move(*child), {address, "/health"});
+  return make_http_worker(os, std::move(*child), {address, "/health", stats});
 }
 
 }  // namespace gantry

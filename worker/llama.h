@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "worker/worker.h"
@@ -17,6 +18,15 @@ constexpr size_t kSocketPathMax = 107;
 [[nodiscard]] Result<std::vector<std::string>> llama_argv(const WorkerContext& context,
                                                           const WorkerSpec& spec,
                                                           const std::string& socket);
+
+// Where the streamer's plugin lies: beside our programs.
+std::string stream_plugin(const WorkerContext& context);
+
+// Pure: what a model that streams is started with besides: the plugin, and the placement in its
+// words. Empty for any other.
+std::vector<std::pair<std::string, std::string>> stream_environment(const WorkerContext& context,
+                                                                    const WorkerSpec& spec,
+                                                                    const std::string& stats_file);
 
 [[nodiscard]] Result<std::unique_ptr<Worker>> start_llama(Os& os, const WorkerContext& context,
                                                           const WorkerSpec& spec);

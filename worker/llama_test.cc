@@ -84,6 +84,80 @@ TEST(LlamaArgv, WithoutAcceleratorNoDeviceIsTouched) {
   EXPECT_THAT(argv(s), Not(Contains("--device")));
 }
 
+WorkerSpec streaming() {
+  WorkerSpec s = spec();
+  s.placement.layers = {12, 16, 0};
+  s.placement.stream = StreamPlan{};
+  s.placement.stream->device = "cpu";
+  s.placement.stream->device_budget = Bytes{123456789};
+  return s;
+}
+
+std::string of(const std::vector<std::pair<std::string, std::string>>& env,
+               const std::string& name) {
+  for (const auto& [key, text] : env) {
+    if (key == name) return text;
+  }
+  return "-";
+}
+
+TEST(LlamaArgv, StreamedModelsRunOnTheStreamersDevice) {
+  WorkerSpec s = streaming();
+  s.mmproj = "/models/p.gguf";
+  EXPECT_EQ(value(argv(s), "-ngl"), "99");
+  EXPECT_EQ(value(argv(s), "--device"), "Gantry0");
+  EXPECT_EQ(value(argv(s), "--load-mode"), "none");
+  EXPECT_THAT(argv(s), Contains("--no-warmup"));
+  EXPECT_THAT(argv(s), Contains("--no-mmproj-offload"));
+  EXPECT_THAT(argv(s), Not(Contains("--spec-type")));
+  s.placement.stream->lookup = true;
+  EXPECT_EQ(value(argv(s), "--spec-type"), "ngram-simple");
+  EXPECT_EQ(value(argv(s), "--spec-ngram-simple-size-m"), "8");
+  s.placement.stream->device = "gpu0";
+  s.devices = {"CUDA0"};
+  EXPECT_EQ(value(argv(s), "--device"), "Gantry0");
+  EXPECT_THAT(argv(s), Not(Contains("--no-mmproj-offload")));
+}
+
+TEST(LlamaArgv, TheStreamerIsToldItsPlacement) {
+  WorkerContext context;
+  context.worker_exe = "/opt/gantry/bin/gantry-worker";
+  WorkerSpec s = streaming();
+  auto env = stream_environment(context, s, "/run/x.stats");
+  EXPECT_EQ(of(env, "GGML_BACKEND_PATH"), "/opt/gantry/bin/libggml-gantry.so");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_INNER"), "CPU");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_DEVICE_BUDGET"), "123456789");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_STATS"), "/run/x.stats");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_EXPERTS"), "1");
+  for (const char* absent : {"RESIDENT", "HOST_BUDGET", "TRACE"}) {
+    EXPECT_EQ(of(env, std::string("GANTRY_STREAM_") + absent), "-") << absent;
+  }
+  s.placement.stream->device = "gpu0";
+  s.placement.stream->host_budget = MiB(1);
+  s.placement.stream->resident_layers = 0;
+  s.placement.stream->experts = MiB(2);
+  s.devices = {"CUDA0"};
+  s.trace_file = "/tmp/t.json";
+  env = stream_environment(context, s, "");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_INNER"), "CUDA0");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_HOST_BUDGET"), "1048576");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_RESIDENT"), "0");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_EXPERTS"), "2097152");
+  EXPECT_EQ(of(env, "GANTRY_STREAM_TRACE"), "/tmp/t.json");
+  EXPECT_TRUE(stream_environment(context, spec(), "/run/x.stats").empty());
+}
+
+TEST(StartLlama, WithoutTheStreamerItSaysWhatIsMissing) {
+  WorkerContext context;
+  context.run_dir = "/tmp";
+  context.worker_exe = "/nowhere/gantry-worker";
+  const auto os = make_real_os();
+  const auto started = start_llama(*os, context, streaming());
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, Code::kUnavailable);
+  EXPECT_NE(started.error().message.find("/nowhere/libggml-gantry.so"), std::string::npos);
+}
+
 TEST(LlamaArgv, QuantisedValuesNeedFlashAttention) {
   WorkerSpec s = spec();
   s.cache_v = CacheType::kQ8_0;

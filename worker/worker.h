@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,14 +35,26 @@ struct WorkerSpec {
   bool flash_attention = false;
   std::vector<std::string> devices;  // kLlama: the engine's names ("CUDA0"); empty: its choice
   std::string language = "auto";     // kWhisper
+  std::string trace_file;            // kLlama that streams: a Chrome trace, written when it ends
 };
 
 struct WorkerContext {
   std::string run_dir;     // mode 0700, short: unix sockets live here
   std::string log_dir;     // one rotated log a model
   std::string engine_dir;  // folder of llama-server and ggml's backends
-  std::string worker_exe;  // gantry-worker; gantry-decode is beside it
+  std::string worker_exe;  // gantry-worker; gantry-decode and the streamer are beside it
   const Cpu* cpu = nullptr;  // null: one thread, all processors
+};
+
+// What a streaming worker has moved since it started, from its statistics page.
+struct StreamCounters {
+  uint64_t layers = 0, layers_streamed = 0;
+  uint64_t resident_bytes = 0, ring_bytes = 0, expert_cache_bytes = 0, host_bytes = 0;
+  uint64_t kv_compute_bytes = 0, budget_bytes = 0;
+  uint64_t disk_bytes = 0, copy_bytes = 0;
+  double disk_s = 0, copy_s = 0, stall_s = 0, compute_s = 0;
+  uint64_t passes = 0, expert_hits = 0, expert_misses = 0, errors = 0;
+  double overlap() const;  // of the shorter of moving and computing, the share hidden; 0..1
 };
 
 struct Progress {
@@ -69,6 +82,8 @@ class Worker {
   [[nodiscard]] virtual Result<void> alive() = 0;
   // Asks, then kills; returns when the process group is gone.
   virtual void stop() = 0;
+  // Nothing where it does not stream, or has not said anything yet. From any thread, at once.
+  virtual std::optional<StreamCounters> stream_counters() const { return std::nullopt; }
 };
 
 [[nodiscard]] Result<std::unique_ptr<Worker>> start_worker(Os& os, const WorkerContext& context,

@@ -23,22 +23,24 @@ cmake -S "$src" -B "$BUILD" -G Ninja -Wno-dev \
   -DCMAKE_SUPPRESS_REGENERATION=ON \
   -DBUILD_SHARED_LIBS=ON \
   -DGGML_BACKEND_DL=ON -DGGML_BACKEND_DIR="$PREFIX/bin" \
-  -DGGML_NATIVE=OFF -DGGML_OPENMP=ON "${features[@]}" \
+  -DGGML_NATIVE=OFF -DGGML_OPENMP=ON -DGGML_RPC=ON -DGGML_RPC_RDMA=OFF \
+  "${features[@]}" \
   -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF \
   -DLLAMA_BUILD_NUMBER=0 -DLLAMA_BUILD_COMMIT=release \
   -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON \
   -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF \
   -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
 
-ninja -C "$BUILD" -j "$JOBS" ggml ggml-cpu llama mtmd llama-server llama-cli llama-quantize \
-  llama-bench llama-mtmd-cli llama-fit-params
+# ggml-rpc and its server stand in, in tests, for a device that has memory of its own.
+ninja -C "$BUILD" -j "$JOBS" ggml ggml-cpu ggml-rpc ggml-rpc-server llama mtmd llama-server \
+  llama-cli llama-quantize llama-bench llama-mtmd-cli llama-fit-params
 
 # The tools that were not built would fail a plain install, so it goes folder by folder; LOCAL_ONLY
 # keeps a folder's install script from descending.
 install_folder() { DESTDIR="$DESTDIR" cmake "${@:2}" -P "$BUILD/$1/cmake_install.cmake"; }
 install_folder ggml
 for folder in . src common tools/mtmd tools/server tools/cli tools/quantize tools/llama-bench \
-  tools/fit-params; do
+  tools/fit-params tools/rpc; do
   install_folder "$folder" -DCMAKE_INSTALL_LOCAL_ONLY=1
 done
 

@@ -1,0 +1,165 @@
+// Names and keys as llama.cpp's adapter loader and mtmd (ggml 0.25.3) read them.
+#include "model/synth_companions.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/card.h"
+#include "model/synth_gguf.h"
+
+namespace gantry {
+
+namespace {
+
+constexpr uint32_t kF32 = 0, kF16 = 1;
+constexpr uint32_t kFtypeF16 = 1;
+constexpr uint32_t kEncoderWidth = 256, kEncoderFf = 512, kEncoderHeads = 4;
+constexpr uint32_t kPatch = 14, kImage = 8 * kPatch;
+
+SynthTensor matrix(std::string name, uint64_t in, uint64_t out, double spread) {
+  return {.name = std::move(name), .shape = {in, out}, .type = kF16,
+          .fill = SynthFill::kNormal, .spread = spread};
+}
+
+double even_spread(uint64_t in) { return 1 / std::sqrt(static_cast<double>(in)); }
+
+bool is_adapted(const GgufTensor& tensor) {
+  const std::string_view name = tensor.name;
+  const size_t dot = name.find('.', std::string_view("blk.").size());
+  if (!name.starts_with("blk.") || !name.ends_with(".weight") || tensor.dimensions != 2 ||
+      dot == std::string_view::npos) {
+    return false;
+  }
+  const std::string_view part = name.substr(dot + 1);
+  return (part.starts_with("attn_") || part.starts_with("ffn_")) &&
+         !part.starts_with("ffn_gate_inp");
+}
+
+Result<std::string> architecture_of(const Gguf& base) {
+  const GgufPair* pair = base.find("general.architecture");
+  const std::string_view name = pair == nullptr ? "" : pair->text().value_or("");
+  const GgufPair* type = base.find("general.type");
+  const bool model = type == nullptr || type->text().value_or("") == "model";
+  if (name.empty() || name == "clip" || !model) {
+    return fail(Code::kUnsupported, "--of is no language model", "name a model's file");
+  }
+  return std::string(name);
+}
+
+// Tensors of one part of the encoder, with their biases.
+class Encoder {
+ public:
+  void weight(const std::string& name, uint64_t in, uint64_t out) {
+    tensors.push_back(matrix(name + ".weight", in, out, even_spread(in)));
+    bias(name, out);
+  }
+  void norm(const std::string& name) {
+    tensors.push_back({.name = name + ".weight", .shape = {kEncoderWidth}, .type = kF32,
+                       .fill = SynthFill::kOnes, .spread = 0.1});
+    bias(name, kEncoderWidth);
+  }
+  void bias(const std::string& name, uint64_t width) {
+    tensors.push_back({.name = name + ".bias", .shape = {width}, .type = kF32,
+                       .fill = SynthFill::kNormal, .spread = 0.02});
+  }
+  std::vector<SynthTensor> tensors;
+};
+
+std::vector<SynthTensor> encoder_tensors(uint32_t layers, uint64_t embd) {
+  Encoder encoder;
+  const double patch_spread = even_spread(uint64_t{kPatch} * kPatch * 3);
+  encoder.tensors.push_back({.name = "v.patch_embd.weight",
+                             .shape = {kPatch, kPatch, 3, kEncoderWidth}, .type = kF16,
+                             .fill = SynthFill::kNormal, .spread = patch_spread});
+  encoder.tensors.push_back({.name = "v.position_embd.weight",
+                             .shape = {kEncoderWidth, (kImage / kPatch) * (kImage / kPatch)},
+                             .type = kF32, .fill = SynthFill::kNormal, .spread = 0.5});
+  encoder.norm("v.pre_ln");
+  for (uint32_t layer = 0; layer < layers; ++layer) {
+    const std::string block = fmt::format("v.blk.{}.", layer);
+    encoder.norm(block + "ln1");
+    for (const char* part : {"attn_q", "attn_k", "attn_v", "attn_out"}) {
+      encoder.weight(block + part, kEncoderWidth, kEncoderWidth);
+    }
+    encoder.norm(block + "ln2");
+    encoder.weight(block + "ffn_up", kEncoderWidth, kEncoderFf);
+    encoder.weight(block + "ffn_down", kEncoderFf, kEncoderWidth);
+  }
+  encoder.weight("mm.0", kEncoderWidth, embd);
+  encoder.weight("mm.2", embd, embd);
+  return std::move(encoder.tensors);
+}
+
+}  // namespace
+
+Result<SynthModel> synth_lora(const Gguf& base, uint32_t rank, uint64_t seed) {
+  if (rank == 0 || rank > kSynthRankMax) {
+    return fail(rank == 0 ? Code::kUsage : Code::kTooLarge, fmt::format("--rank is {}", rank),
+                fmt::format("use 1 to {}", kSynthRankMax));
+  }
+  Result<std::string> architecture = architecture_of(base);
+  if (!architecture) return fail(architecture.error());
+  const GgufPair* layers = base.find(*architecture + ".block_count");
+  SynthModel model{.name = "lora", .architecture = *architecture, .quant = "F16", .head = {},
+                   .tensors = {}, .seed = seed};
+  if (layers != nullptr) model.layers = static_cast<uint32_t>(layers->whole().value_or(0));
+  GgufHead head;
+  head.general(model.architecture, "adapter", "synth-lora", kFtypeF16);
+  head.set("adapter.type", "lora");
+  head.set("adapter.lora.alpha", static_cast<float>(rank));  // the product is taken as it is
+  std::vector<SynthTensor> tensors;
+  for (const GgufTensor& tensor : base.tensors) {
+    if (!is_adapted(tensor)) continue;
+    const std::string name(tensor.name);
+    tensors.push_back(matrix(name + ".lora_a", tensor.shape[0], rank,
+                             even_spread(tensor.shape[0])));
+    tensors.push_back(matrix(name + ".lora_b", rank, tensor.shape[1], even_spread(rank) / 3));
+  }
+  if (tensors.empty()) {
+    return fail(Code::kUnsupported, "--of has no matrices that an adapter could change",
+                "name a language model's file");
+  }
+  head.finish(std::move(tensors), &model);
+  return model;
+}
+
+Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t seed) {
+  if (layers < 2 || layers > kLayersMax) {
+    return fail(layers < 2 ? Code::kUsage : Code::kTooLarge, fmt::format("--layers is {}", layers),
+                fmt::format("use 2 to {}; the last one is not computed", kLayersMax));
+  }
+  Result<std::string> architecture = architecture_of(base);
+  if (!architecture) return fail(architecture.error());
+  uint64_t embd = 0;
+  for (const GgufTensor& tensor : base.tensors) {
+    if (tensor.name == "token_embd.weight") embd = tensor.shape[0];
+  }
+  if (embd == 0) {
+    return fail(Code::kUnsupported, "--of has no embedding", "name a language model's file");
+  }
+  SynthModel model{.name = "mmproj", .architecture = "clip", .quant = "F16", .head = {},
+                   .tensors = {}, .layers = layers, .seed = seed};
+  GgufHead head;
+  head.general("clip", "mmproj", "synth-mmproj", kFtypeF16);
+  head.set("clip.has_vision_encoder", true);
+  head.set("clip.projector_type", "mlp");
+  head.set("clip.use_gelu", true);
+  head.set("clip.vision.image_size", kImage);
+  head.set("clip.vision.patch_size", kPatch);
+  head.set("clip.vision.embedding_length", kEncoderWidth);
+  head.set("clip.vision.feed_forward_length", kEncoderFf);
+  head.set("clip.vision.projection_dim", static_cast<uint32_t>(embd));
+  head.set("clip.vision.block_count", layers);
+  head.set("clip.vision.attention.head_count", kEncoderHeads);
+  head.set("clip.vision.attention.layer_norm_epsilon", 1e-5F);
+  head.set("clip.vision.image_mean", std::vector<float>(3, 0.5F));
+  head.set("clip.vision.image_std", std::vector<float>(3, 0.5F));
+  head.finish(encoder_tensors(layers, embd), &model);
+  return model;
+}
+
+}  // namespace gantry

@@ -1,0 +1,22 @@
+// Files that stand beside a model: a LoRA adapter for it, and a vision projector.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "model/gguf.h"
+#include "model/synth.h"
+
+namespace gantry {
+
+constexpr uint32_t kSynthRankMax = 1 << 12;
+
+// An adapter for every attention and feed-forward matrix of `base`, F16, experts left alone. It
+// moves each output by about a third of its own size: what the model says changes, and stays sane.
+[[nodiscard]] Result<SynthModel> synth_lora(const Gguf& base, uint32_t rank, uint64_t seed);
+
+// A vision encoder of `layers` blocks (256 wide, pictures of 112 x 112 in patches of 14) with a
+// projection onto the embedding of `base`: LLaVA's form, F16.
+[[nodiscard]] Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t seed);
+
+}  // namespace gantry
