@@ -114,7 +114,7 @@ class Streams(Household):
 
     def test_a_worker_killed_in_mid_stream(self):
         job = self.ok("submit", "generate", "-m", self.model, "-p", WORDS, "--ram-budget",
-                      self.BUDGET, "--params", json.dumps({"tokens_max": 400})).strip()
+                      self.BUDGET, "--params", json.dumps({"tokens_max": 120})).strip()
         wait_until(lambda: self.job(job)["state"] == "running" and self.metrics()
                    and self.sample("gantry_stream_read_bytes_total") > 0, 20, "streaming")
         pid = self.running()["running"][0]["pid"]
