@@ -15,10 +15,32 @@ namespace gantry {
 
 enum class DeviceKind { kCpu, kGpu, kIntegratedGpu, kNpu, kOther };
 
-// Measured, never assumed: absent until `gantry devices --bench` (or a probe) filled it in.
+// Measured, or a data sheet's for a machine that is not here (Machine::recorded): absent until
+// `gantry devices --bench` (or a probe) filled it in.
 struct Bandwidth {
-  std::optional<double> memory_bytes_per_s;     // reading own memory, all cores
-  std::optional<double> host_copy_bytes_per_s;  // host to device
+  std::optional<double> memory_bytes_per_s;       // reading own memory, all cores
+  std::optional<double> host_copy_bytes_per_s;    // host to device, from pinned memory where it has it
+  std::optional<double> pageable_copy_bytes_per_s;  // host to device, from ordinary memory
+};
+
+// How fast matrices of one quantisation are multiplied there, by the engine itself.
+struct Rate {
+  std::string quantisation;        // "Q4_K", "F16"
+  double decode_bytes_per_s = 0;   // of weights, one token at a time
+  double prefill_flop_per_s = 0;   // in batches of 512; two operations a weight and token
+};
+
+// The bus between host and device, now and at best.
+struct PcieLink {
+  uint32_t generation = 0, width = 0;
+  uint32_t generation_max = 0, width_max = 0;
+};
+
+// A process that holds memory of a device.
+struct Holder {
+  int pid = 0;
+  std::string name;
+  Bytes bytes;
 };
 
 struct Device {
@@ -29,8 +51,22 @@ struct Device {
   Bytes total;
   Bytes free;
   std::optional<double> temperature_c;
+  std::optional<double> power_w, power_limit_w;
+  std::vector<std::string> throttled;  // why it runs slower now: "heat", "power"; empty: it does not
+  std::string bus;                     // PCI address, "0000:01:00.0"; empty: not known
+  std::optional<PcieLink> link;
+  int numa_node = -1;                  // -1: not known, or only one
+  std::vector<Holder> holders;         // as far as the system tells, the largest first
   Bandwidth bandwidth;
+  std::vector<Rate> rates;             // by quantisation
+  std::string trouble;  // why it cannot be used: "driver does not answer"; empty: it can
   std::string verdict;  // one line for a person
+};
+
+struct NumaNode {
+  int id = 0;
+  std::vector<int> cpus;
+  Bytes total, free;
 };
 
 struct Cpu {
@@ -39,6 +75,7 @@ struct Cpu {
   std::vector<int> p_cores;        // logical CPUs of performance cores; all when not hybrid
   std::vector<int> e_cores;        // logical CPUs of efficiency cores
   std::vector<std::string> features;  // "avx2", "avx512f", ...: what engines care about
+  std::vector<NumaNode> numa;         // empty: one node
 };
 
 struct Memory {
@@ -58,6 +95,7 @@ struct Disk {
 
 struct Machine {
   std::string id;  // "local", or the name of a recorded machine
+  bool recorded = false;  // not this machine, now: figures may be a data sheet's
   Cpu cpu;
   Memory memory;
   std::vector<Device> devices;  // the CPU first, then accelerators

@@ -89,11 +89,11 @@ Choice most_layers(const std::vector<Room>& rooms, const Wish& wish, const std::
   }
   const bool found = low > 0 && fits(rooms, needs_of(wish, device, low, host));
   const uint32_t resident = found ? low : 0;
-  return {resident == 0 ? "" : device, resident, needs_of(wish, device, resident, host), {}, 0};
+  return {resident == 0 ? "" : device, resident, needs_of(wish, device, resident, host), {}, 0, {}};
 }
 
 Choice choose_whole(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish) {
-  Choice best{"", 0, needs_of(wish, "", 0, budget_of(rooms, kHost)), {}, 0};
+  Choice best{"", 0, needs_of(wish, "", 0, budget_of(rooms, kHost)), {}, 0, {}};
   if (layers_of(wish) == 0) return best;
   for (const Device& device : machine.devices) {
     if (!takes_layers(device)) continue;
@@ -104,7 +104,7 @@ Choice choose_whole(const Machine& machine, const std::vector<Room>& rooms, cons
   // Nothing fits: the way that misses least, all layers on one device or none.
   for (const Device& device : machine.devices) {
     if (!takes_layers(device)) continue;
-    Choice choice{device.name, layers_of(wish), {}, {}, 0};
+    Choice choice{device.name, layers_of(wish), {}, {}, 0, {}};
     choice.needs = needs_of(wish, device.name, choice.resident, budget_of(rooms, kHost));
     if (missing(rooms, choice.needs) < missing(rooms, best.needs)) best = std::move(choice);
   }

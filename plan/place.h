@@ -25,6 +25,7 @@ struct Choice {
   std::vector<Need> needs;
   std::optional<StreamPlan> stream;
   uint32_t streamed = 0;  // layers
+  std::vector<Split> splits;  // of `resident`, where several accelerators share them
 };
 
 Bytes budget_of(const std::vector<Room>& rooms, std::string_view device);

@@ -28,9 +28,47 @@ struct StreamWish {
 // "auto", "off", a preset of the streamer or one of its aliases, or a number of layers.
 [[nodiscard]] Result<StreamWish> parse_stream_wish(std::string_view text);
 
+// A person waits, or a queue does: a queue's jobs go through a loaded model many at a time.
+enum class Latency { kInteractive, kBatch };
+
+// What to do when it does not fit as wished, in the user's order.
+enum class Shortage { kWait, kShrink, kCpu, kCloud, kRefuse };
+
+// What the planner may change besides layers and devices, and only when it does not fit otherwise.
+struct Levers {
+  std::vector<CacheType> caches;  // besides those wished, from good to small
+  uint32_t context_least = 0;     // tokens; 0: the context stays as wished
+  bool encoder_on_cpu = false;    // of vision and audio encoders
+  bool smaller_batch = false;     // ubatch down to 64
+  bool cpu = true;                // layers may be computed there
+};
+
+// One use of the model, for weighing phases; and how often it is used compared with others.
+struct Usage {
+  double share = 1;
+  double prompt_tokens = 512, output_tokens = 256;
+  double audio_s = 60;  // kWhisper
+};
+
+// In the place of the wished model when that does not fit: a smaller quantisation, another model.
+struct Alternative {
+  std::string name;
+  ModelCard card;
+  std::optional<ModelCard> mmproj;
+};
+
 // One model as the user wants it.
 struct Wish {
   std::string name;
+  std::string purpose;      // "chat", "transcription"; for a person
+  double priority = 1;      // seconds of a model with 2 weigh twice as much
+  Usage usage;
+  Latency latency = Latency::kInteractive;
+  std::vector<Shortage> shortage;  // empty: whatever makes it fit without other words
+  Levers levers;
+  std::vector<Alternative> alternatives;
+  std::string device;       // the only one it may compute on, "cpu" or an accelerator; empty: any
+  std::optional<Budget> cap;  // of each accelerator, for this model: a fraction of 0.6
   EngineKind engine = EngineKind::kLlama;
   std::optional<ModelCard> card;    // absent for kMedia and kCommand
   std::optional<ModelCard> mmproj;  // the vision encoder beside it
@@ -51,8 +89,15 @@ struct Wish {
   std::optional<Bytes> measured_overhead;
 };
 
+enum class Prefer { kSpeed, kEnergy };
+
 struct Demand {
   std::vector<Wish> wishes;
+  std::vector<std::vector<std::string>> together;  // names that must be loaded at once
+  std::vector<std::vector<std::string>> apart;     // of which no two may be loaded at once
+  std::vector<std::string> stay;                   // loaded all the time
+  Prefer prefer = Prefer::kSpeed;
+  std::optional<Budget> reserve;  // of each accelerator, left to others on top of what they hold
   std::optional<Budget> vram;  // per accelerator; absent: what is free
   std::optional<Budget> ram;   // for all workers together; absent: kPlanRamFraction of usable
 };
@@ -80,10 +125,13 @@ struct Layers {
   uint32_t gpu_layers_flag() const { return resident == 0 ? 0 : resident + 1; }
 };
 
-// Predicted from measured bandwidths; absent where those are not known.
+// Predicted from measured rates; absent where those are not known.
 struct Speed {
   std::optional<double> prefill;  // tokens per second
-  std::optional<double> decode;   // of one sequence: bandwidth / bytes touched per token
+  std::optional<double> decode;   // of one sequence
+  std::optional<double> real_time;  // kWhisper: seconds of work for a second of sound
+  std::optional<double> load_s;   // from the file to its first answer, nothing cached
+  std::optional<double> joules;   // of one use, where powers are known
 };
 
 // Drafted at once where the text so far is searched, and verified in one pass with the token.
@@ -103,11 +151,23 @@ struct StreamPlan {
   bool lookup = false;      // drafting from the text so far is predicted to be faster
 };
 
+// Consecutive layers on one accelerator; the output matrix is with the last.
+struct Split {
+  std::string device;
+  uint32_t layers = 0;
+};
+
 struct Placement {
   std::string name;
+  std::string alternative;  // the one that is meant instead; empty: the model itself
   EngineKind engine = EngineKind::kLlama;
   uint32_t context = 0;  // as planned
   Layers layers;
+  std::vector<Split> splits;  // where layers.resident are, in the model's order; one or several
+  CacheType cache_k = CacheType::kF16, cache_v = CacheType::kF16;
+  uint32_t ubatch = 512;
+  bool stays = true;         // loaded all the time; false: takes turns with others
+  std::vector<std::string> given_up;  // "the KV cache is q8_0 instead of f16"
   std::vector<Need> needs;  // one a device used; "cpu" stands for host memory
   Speed speed;
   bool fits_alone = false;

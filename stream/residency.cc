@@ -56,13 +56,14 @@ Residency everything(const ResidencyAsk& ask) {
 }
 
 // A ring that lets the disk run ahead, but not one that holds most of what streams: those bytes
-// serve better as resident weights.
+// serve better as resident weights. With 2, 3, 3.5 and 4 of the largest weights in it, a disk was
+// seen to be busy for 84, 95, 98 and 99 % of a token.
 uint64_t ring_for(const ResidencyAsk& ask, uint64_t streamed, uint64_t largest) {
   if (streamed == 0) return 0;
   largest = std::max(largest, ask.largest_piece);
   if (ask.ring != 0) return std::max(ask.ring, largest);
-  const uint64_t wanted = std::min({kRingWanted, streamed / 4, ask.room / 4});
-  return std::min(streamed, std::max(2 * largest, wanted));
+  const uint64_t wanted = std::max(kRingWanted, largest / 2 * 7);
+  return std::min(streamed, std::max(2 * largest, std::min({wanted, streamed / 4, ask.room / 4})));
 }
 
 uint64_t largest_streamed(const ResidencyAsk& ask, const Residency& out) {
