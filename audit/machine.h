@@ -19,7 +19,7 @@ enum class DeviceKind { kCpu, kGpu, kIntegratedGpu, kNpu, kOther };
 // `gantry devices --bench` (or a probe) filled it in.
 struct Bandwidth {
   std::optional<double> memory_bytes_per_s;       // reading own memory, all cores
-  std::optional<double> host_copy_bytes_per_s;    // host to device, from pinned memory where it has it
+  std::optional<double> host_copy_bytes_per_s;    // host to device, from pinned memory if it can
   std::optional<double> pageable_copy_bytes_per_s;  // host to device, from ordinary memory
 };
 
@@ -52,7 +52,7 @@ struct Device {
   Bytes free;
   std::optional<double> temperature_c;
   std::optional<double> power_w, power_limit_w;
-  std::vector<std::string> throttled;  // why it runs slower now: "heat", "power"; empty: it does not
+  std::vector<std::string> throttled;  // why it is slower now: "heat", "power"; empty: it is not
   std::string bus;                     // PCI address, "0000:01:00.0"; empty: not known
   std::optional<PcieLink> link;
   int numa_node = -1;                  // -1: not known, or only one
