@@ -115,40 +115,53 @@ Need host_only(const Wish& wish) {
   return need;
 }
 
-// The last layers and the output on the accelerator; embedding and the first layers stay.
-std::vector<Need> split(const Wish& wish, const std::string& accelerator, uint32_t resident) {
+// All of whisper's layers are on one accelerator: the first that has any.
+std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator) {
+  Need host = host_only(wish);
+  Need device{accelerator, host.weights, host.kv, whisper_graph_bytes(*wish.card, true),
+              kAcceleratorDevice};
+  host.overhead += kAcceleratorHost;
+  host.weights = host.kv = {};
+  host.compute = {4 * kWhisperGraphBase.n};
+  return {device, host};
+}
+
+// The last layers and the output on accelerators; embedding and the first layers stay. The vision
+// encoder is on the first of them.
+std::vector<Need> split(const Wish& wish, const std::vector<Split>& splits) {
+  const ModelCard& card = *wish.card;
   const uint32_t layers = layers_of(wish);
   Need host = host_only(wish);
-  Need device;
-  device.device = accelerator;
-  device.overhead = kAcceleratorDevice;
-  host.overhead += kAcceleratorHost;
-  if (wish.engine == EngineKind::kWhisper) {
-    device.weights = host.weights;
-    device.kv = host.kv;
-    device.compute = whisper_graph_bytes(*wish.card, true);
-    host.weights = host.kv = {};
-    host.compute = {4 * kWhisperGraphBase.n};
-    return {device, host};
-  }
-  const ModelCard& card = *wish.card;
-  Bytes moved = layer_bytes(card, layers - resident, resident) + card.bytes_in(Part::kOutput);
-  host.weights -= moved;
-  if (is_tied(card)) moved += card.bytes_in(Part::kEmbedding);  // a second copy
   const Bytes kv = host.kv;
-  device.kv = share(kv, resident, layers);
-  host.kv = share(kv, layers - resident, layers);
-  device.compute = llama_graph_bytes(wish);
+  uint32_t resident = 0;
+  for (const Split& part : splits) resident += part.layers;
+  uint32_t next = layers - std::min(layers, resident);
+  host.kv = share(kv, next, layers);
+  std::vector<Need> needs;
+  for (size_t i = 0; i < splits.size(); ++i) {
+    Need& device = needs.emplace_back();
+    device.device = splits[i].device;
+    device.overhead = kAcceleratorDevice;
+    host.overhead += kAcceleratorHost;
+    Bytes moved = layer_bytes(card, next, splits[i].layers);
+    next += splits[i].layers;
+    if (i + 1 == splits.size()) moved += card.bytes_in(Part::kOutput);
+    host.weights -= moved;
+    if (i + 1 == splits.size() && is_tied(card)) moved += card.bytes_in(Part::kEmbedding);
+    device.kv = share(kv, splits[i].layers, layers);
+    device.compute = llama_graph_bytes(wish);
+    if (wish.mmproj && i == 0) {
+      moved += wish.mmproj->weight_bytes;
+      host.weights -= wish.mmproj->weight_bytes;
+      device.compute += vision_graph_bytes(*wish.mmproj);
+    }
+    device.weights = moved;
+  }
   if (resident == layers) {  // the host only looks up embeddings
     host.compute = {product({2, batch_of(wish), card.embd, kFloat})};
   }
-  if (wish.mmproj) {
-    moved += wish.mmproj->weight_bytes;
-    host.weights -= wish.mmproj->weight_bytes;
-    device.compute += vision_graph_bytes(*wish.mmproj);
-  }
-  device.weights = moved;
-  return {device, host};
+  needs.push_back(host);
+  return needs;
 }
 
 }  // namespace
@@ -279,6 +292,11 @@ Bytes overhead_bytes(const Wish& wish) {
 
 std::vector<Need> needs_of(const Wish& wish, const std::string& accelerator, uint32_t resident,
                            Bytes host_budget) {
+  if (resident == 0 || accelerator.empty()) return needs_of(wish, {}, host_budget);
+  return needs_of(wish, std::vector<Split>{{accelerator, resident}}, host_budget);
+}
+
+std::vector<Need> needs_of(const Wish& wish, const std::vector<Split>& splits, Bytes host_budget) {
   if (!wish.card) {
     Need need;
     need.device = kHost;
@@ -288,8 +306,13 @@ std::vector<Need> needs_of(const Wish& wish, const std::string& accelerator, uin
     }
     return {need};
   }
-  if (resident == 0 || accelerator.empty()) return {host_only(wish)};
-  return split(wish, accelerator, resident);
+  std::vector<Split> used;
+  for (const Split& part : splits) {
+    if (part.layers > 0) used.push_back(part);
+  }
+  if (used.empty()) return {host_only(wish)};
+  if (wish.engine == EngineKind::kWhisper) return whisper_split(wish, used.front().device);
+  return split(wish, used);
 }
 
 Touched touched_per_token(const Wish& wish, uint32_t resident) {

@@ -39,6 +39,9 @@ Bytes overhead_bytes(const Wish& wish);
 // always there. A command that declares nothing needs `host_budget`.
 std::vector<Need> needs_of(const Wish& wish, const std::string& accelerator, uint32_t resident,
                            Bytes host_budget);
+// The same over several accelerators, in the model's order: what is in no split is computed on the
+// CPU and comes first; the last split has the output. One need a split, then host memory.
+std::vector<Need> needs_of(const Wish& wish, const std::vector<Split>& splits, Bytes host_budget);
 
 // What decoding one token reads on the accelerator and on the host, half the context filled.
 struct Touched {
