@@ -315,6 +315,12 @@ TEST_F(ModelTest, ShrinkingEndsAndEveryStepHoldsLess) {
   }
 }
 
+#ifdef __SANITIZE_ADDRESS__  // keeps freed blocks for a while, in maps of its own
+constexpr long kMapsMore = 64;
+#else
+constexpr long kMapsMore = 8;
+#endif
+
 TEST_F(ModelTest, LeavingGivesEverythingBack) {
   const PlainModel& plain = this->plain(moe_shapes(2));
   const auto threads = [] {
@@ -342,7 +348,7 @@ TEST_F(ModelTest, LeavingGivesEverythingBack) {
       files_before = files();
     }
   }
-  EXPECT_LT(maps(), maps_before + 8) << "ten rounds later";
+  EXPECT_LT(maps(), maps_before + kMapsMore) << "ten rounds later";
   EXPECT_EQ(threads(), threads_before);
   EXPECT_EQ(files(), files_before);
 }
