@@ -148,6 +148,31 @@ uint64_t dimension(const WhisperShape& s, Dim dim) {
   return 0;
 }
 
+uint32_t type_of(Kind kind, uint32_t weight_type) {
+  if (kind == kPlain || weight_type == kTypeF32) return kTypeF32;
+  return kind == kConvolution ? kTypeF16 : weight_type;
+}
+
+// Rows of one part of the model, with its names.
+template <size_t N>
+void add_rows(const WhisperShape& s, const std::array<Row, N>& rows, size_t count,
+              const std::string& prefix, uint32_t weight_type, std::deque<std::string>* names,
+              std::vector<WhisperTensor>* out) {
+  for (size_t i = 0; i < count; ++i) {
+    const Row& row = rows[i];
+    WhisperTensor tensor;
+    tensor.name = names->emplace_back(prefix + std::string(row.name));
+    tensor.type = type_of(row.kind, weight_type);
+    tensor.elements = 1;
+    for (size_t d = 0; d < tensor.shape.size(); ++d) {
+      tensor.shape[d] = dimension(s, row.shape[d]);
+      tensor.elements *= tensor.shape[d];
+    }
+    tensor.bytes = tensor_bytes(*tensor_type(tensor.type), tensor.elements).value_or(UINT64_MAX);
+    out->push_back(tensor);
+  }
+}
+
 class Parser {
  public:
   explicit Parser(std::span<const std::byte> file) : in_(file, kModelMetadataMax) {}
@@ -323,10 +348,7 @@ void Parser::check_slot(const WhisperTensor& tensor, const Slot& slot, std::vect
                                            tensor.shape[d], size));
     return;
   }
-  const Kind kind = slot.row->kind;
-  const uint32_t type = kind == kPlain || out_.weight_type == kTypeF32 ? kTypeF32
-                        : kind == kConvolution                        ? kTypeF16
-                                                                      : out_.weight_type;
+  const uint32_t type = type_of(slot.row->kind, out_.weight_type);
   if (tensor.type != type) {
     in_.refuse(Code::kCorrupt, fmt::format("tensor {} before offset {} is of type {} (expected "
                                            "{})", quoted(tensor.name), in_.at(), tensor.type,
@@ -356,6 +378,22 @@ void Parser::read_data(WhisperTensor& tensor) {
 }
 
 }  // namespace
+
+std::vector<WhisperTensor> whisper_tensors(const WhisperShape& shape, uint32_t weight_type,
+                                           std::deque<std::string>* names) {
+  std::vector<WhisperTensor> out;
+  add_rows(shape, kEncoder, kEncoder.size(), "encoder.", weight_type, names, &out);
+  for (uint32_t i = 0; i < shape.audio_layers; ++i) {
+    add_rows(shape, kBlock, kEncoderBlock, fmt::format("encoder.blocks.{}.", i), weight_type,
+             names, &out);
+  }
+  add_rows(shape, kDecoder, kDecoder.size(), "decoder.", weight_type, names, &out);
+  for (uint32_t i = 0; i < shape.text_layers; ++i) {
+    add_rows(shape, kBlock, kBlock.size(), fmt::format("decoder.blocks.{}.", i), weight_type,
+             names, &out);
+  }
+  return out;
+}
 
 Result<WhisperFile> read_whisper(std::span<const std::byte> file) { return Parser(file).run(); }
 

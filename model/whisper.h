@@ -9,7 +9,9 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -56,6 +58,11 @@ struct WhisperFile {
   uint32_t tokens = 0;       // in the file; the program adds the special ones
   std::vector<WhisperTensor> tensors;  // every tensor of the architecture exactly once
 };
+
+// What a file of this shape holds: name, type and sizes of every tensor, in no file's order. The
+// names live in `names`.
+std::vector<WhisperTensor> whisper_tensors(const WhisperShape& shape, uint32_t weight_type,
+                                           std::deque<std::string>* names);
 
 // kCorrupt, kTooLarge or kUnsupported, naming field, offset and value. Every tensor must be one
 // that the numbers at the front call for, with its name, shape and type.

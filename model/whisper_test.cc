@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "model/forge_whisper.h"
 
 namespace gantry {
@@ -28,6 +30,22 @@ TEST(Whisper, ReadsEveryWeightType) {
     const Result<WhisperFile> whisper = read_whisper(as_bytes(file));
     ASSERT_TRUE(whisper) << type << ": " << whisper.error().message;
     EXPECT_EQ(whisper->weight_type, static_cast<uint32_t>(type));
+  }
+}
+
+TEST(Whisper, KnowsTheTensorsOfAShape) {
+  const std::string file = forge_whisper(8, 2, 3).bytes();
+  const Result<WhisperFile> whisper = read_whisper(as_bytes(file));
+  ASSERT_TRUE(whisper);
+  std::deque<std::string> names;
+  const std::vector<WhisperTensor> known = whisper_tensors(whisper->shape, 8, &names);
+  ASSERT_EQ(known.size(), whisper->tensors.size());
+  for (const WhisperTensor& tensor : known) {
+    const auto same = std::ranges::find(whisper->tensors, tensor.name, &WhisperTensor::name);
+    ASSERT_NE(same, whisper->tensors.end()) << tensor.name;
+    EXPECT_EQ(same->type, tensor.type) << tensor.name;
+    EXPECT_EQ(same->shape, tensor.shape) << tensor.name;
+    EXPECT_EQ(same->bytes, tensor.bytes) << tensor.name;
   }
 }
 
