@@ -55,6 +55,14 @@ struct Alternative {
   std::optional<ModelCard> mmproj;
 };
 
+// What an external command holds where it computes on an accelerator, and its work.
+struct Accelerated {
+  Bytes device;  // there, without the runtime's context
+  Bytes host;    // of its process beside that
+  // For one second of sound: floating-point operations, and weights read one step after another.
+  double operations = 0, sequential_bytes = 0;
+};
+
 // One model as the user wants it.
 struct Wish {
   std::string name;
@@ -82,6 +90,7 @@ struct Wish {
   // The user's own figure for an external command; absent: it has host memory to itself. For
   // kMedia: a measured figure in the place of the built-in one.
   std::optional<Bytes> declared;
+  std::optional<Accelerated> accelerated;  // kCommand that can; otherwise `declared` on the CPU
   // Overhead of one worker process of this engine as measured on this machine; absent: the
   // built-in figure.
   std::optional<Bytes> measured_overhead;

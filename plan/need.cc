@@ -292,11 +292,17 @@ Bytes overhead_bytes(const Wish& wish) {
 
 std::vector<Need> needs_of(const Wish& wish, const std::string& accelerator, uint32_t resident,
                            Bytes host_budget) {
-  if (resident == 0 || accelerator.empty()) return needs_of(wish, {}, host_budget);
+  const bool whole = !wish.card && wish.accelerated;  // a command has no layers
+  if (accelerator.empty() || (resident == 0 && !whole)) return needs_of(wish, {}, host_budget);
   return needs_of(wish, std::vector<Split>{{accelerator, resident}}, host_budget);
 }
 
 std::vector<Need> needs_of(const Wish& wish, const std::vector<Split>& splits, Bytes host_budget) {
+  if (!wish.card && wish.accelerated && !splits.empty()) {
+    const Accelerated& held = *wish.accelerated;
+    return {{splits.front().device, held.device, {}, {}, kAcceleratorDevice},
+            {kHost, {}, {}, {}, held.host}};
+  }
   if (!wish.card) {
     Need need;
     need.device = kHost;
