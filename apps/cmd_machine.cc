@@ -1,4 +1,4 @@
-// devices, inspect, plan, config: questions about this machine and its models; no daemon needed.
+// inspect, plan, config: questions about this machine and its models; no daemon needed.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -14,10 +14,6 @@
 namespace gantry {
 
 namespace {
-
-struct DeviceFlags final : Flags {
-  bool bench = false;
-};
 
 struct InspectFlags final : Flags {
   std::string file;
@@ -35,48 +31,6 @@ struct ConfigFlags final : Flags {
   std::string file;
 };
 
-Result<Config> config_of(const CliContext& context) {
-  std::map<std::string, std::string> flags;
-  if (!context.ram_budget.empty()) flags["ram_budget"] = context.ram_budget;
-  if (!context.vram_budget.empty()) flags["vram_budget"] = context.vram_budget;
-  return load_config(context.os, context.config, flags);
-}
-
-Result<AuditOptions> audit_options(const CliContext& context, const Config& config) {
-  Result<std::string> state = state_directory(context.os, context.state_dir);
-  if (!state) return fail(state.error());
-  return AuditOptions{config.models_dir, sibling_program(context.os, "gantry-worker"),
-                      join_path(*state, "bench.json")};
-}
-
-std::string memory_line(const Memory& memory) {
-  std::string out = fmt::format("{} RAM, {} usable now", format_bytes(memory.total),
-                                format_bytes(memory.usable()));
-  if (memory.cgroup_limit) out += ", limited to " + format_bytes(*memory.cgroup_limit);
-  return out;
-}
-
-Result<void> devices(const CliContext& context, const DeviceFlags& flags) {
-  Result<Config> config = config_of(context);
-  if (!config) return fail(config.error());
-  Result<AuditOptions> options = audit_options(context, *config);
-  if (!options) return fail(options.error());
-  Result<Machine> machine = audit(context.os, *options);
-  if (!machine) return fail(machine.error());
-  if (flags.bench) {
-    Result<void> made = context.os.make_dirs(dir_name(options->bench_file), 0700);
-    if (!made) return made;
-    if (Result<void> done = bench(context.os, *options, &*machine); !done) return done;
-  }
-  if (context.json) return print(machine_json(*machine).dump(2) + "\n");
-  std::string out;
-  for (const Device& device : machine->devices) {
-    out += fmt::format("{:<6} {}\n", device.name, device.verdict);
-  }
-  out += fmt::format("{:<6} {}\n", "memory", memory_line(machine->memory));
-  return print(out + fmt::format("{:<6} {}\n", "disk", machine->disk.verdict));
-}
-
 Result<void> inspect(const CliContext& context, const InspectFlags& flags) {
   Result<std::unique_ptr<MappedFile>> file = context.os.map_file(flags.file);
   if (!file) return fail(file.error());
@@ -91,7 +45,7 @@ Result<void> inspect(const CliContext& context, const InspectFlags& flags) {
 Result<Machine> machine_of(const CliContext& context, const Config& config,
                            const PlanFlags& flags) {
   if (flags.machine.empty() || flags.machine == "local") {
-    Result<AuditOptions> options = audit_options(context, config);
+    Result<AuditOptions> options = context.audit_options(config);
     if (!options) return fail(options.error());
     return audit(context.os, *options);
   }
@@ -124,7 +78,7 @@ Result<void> apply(const PlanFlags& flags, Wish* wish) {
 
 // Exit status 3 when it does not fit; the plan is printed all the same.
 Result<int> make_plan(const CliContext& context, const PlanFlags& flags) {
-  Result<Config> config = config_of(context);
+  Result<Config> config = context.read_config();
   if (!config) return fail(config.error());
   Result<Machine> machine = machine_of(context, *config, flags);
   if (!machine) return fail(machine.error());
@@ -191,16 +145,9 @@ void add_plan(CLI::App& app, CliContext& context) {
 }  // namespace
 
 void add_machine_commands(CLI::App& app, CliContext& context) {
-  DeviceFlags& device = context.keep<DeviceFlags>();
-  CLI::App* command = app.add_subcommand("devices", "What this machine has, one line each");
-  command->add_flag("--bench", device.bench, "Measure memory and disk bandwidth, and keep them");
-  command->add_flag("--json", context.json, "Machine-readable");
-  command->callback([&context, &device] {
-    context.work = [&context, &device] { return context.finish(devices(context, device)); };
-  });
-
   InspectFlags& inspected = context.keep<InspectFlags>();
-  command = app.add_subcommand("inspect", "The facts of a model file: layers, bytes, KV cache");
+  CLI::App* command =
+      app.add_subcommand("inspect", "The facts of a model file: layers, bytes, KV cache");
   command->add_option("file", inspected.file, "GGUF or whisper ggml file")->required();
   command->add_flag("--json", context.json, "Machine-readable");
   command->callback([&context, &inspected] {

@@ -9,6 +9,20 @@
 
 namespace gantry {
 
+Result<Config> CliContext::read_config() const {
+  std::map<std::string, std::string> over;
+  if (!ram_budget.empty()) over["ram_budget"] = ram_budget;
+  if (!vram_budget.empty()) over["vram_budget"] = vram_budget;
+  return load_config(os, config, over);
+}
+
+Result<AuditOptions> CliContext::audit_options(const Config& settings) const {
+  Result<std::string> state = state_directory(os, state_dir);
+  if (!state) return fail(state.error());
+  return AuditOptions{settings.models_dir, sibling_program(os, "gantry-worker"),
+                      join_path(*state, "bench.json")};
+}
+
 Result<LinkOptions> CliContext::link_options() const {
   Result<std::string> dir = state_directory(os, state_dir);
   if (!dir) return fail(dir.error());

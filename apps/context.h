@@ -9,7 +9,9 @@
 
 #include "apps/daemon_link.h"
 #include "apps/interrupt.h"
+#include "audit/machine.h"
 #include "base/os.h"
+#include "config/config.h"
 
 namespace gantry {
 
@@ -38,6 +40,9 @@ struct CliContext {
   // interrupted.
   int finish(const Result<void>& done) const;
 
+  // The configuration with the common flags over it, and what it says of this machine's audit.
+  [[nodiscard]] Result<Config> read_config() const;
+  [[nodiscard]] Result<AuditOptions> audit_options(const Config& settings) const;
   [[nodiscard]] Result<LinkOptions> link_options() const;
   [[nodiscard]] Result<DaemonLink> open_link() const;
   [[nodiscard]] Result<DaemonLink> join_link() const;
@@ -49,7 +54,8 @@ int report(const Error& error);
 // Writes to stdout; kIo when the reader went away.
 [[nodiscard]] Result<void> print(std::string_view text);
 
-void add_machine_commands(CLI::App& app, CliContext& context);  // devices inspect plan config
+void add_devices(CLI::App& app, CliContext& context);           // devices
+void add_machine_commands(CLI::App& app, CliContext& context);  // inspect plan config
 void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe minutes
 void add_queue_commands(CLI::App& app, CliContext& context);    // submit jobs show watch ...
 void add_daemon_commands(CLI::App& app, CliContext& context);   // serve stop ps load unload

@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
       "Exit status: 0 done, 1 failed, 2 wrong usage, 3 does not fit, 4 device or worker\n"
       "unavailable, 128 + signal when interrupted. The daemon starts by itself when needed.");
   add_common_flags(app, context);
+  gantry::add_devices(app, context);
   gantry::add_machine_commands(app, context);
   gantry::add_model_commands(app, context);
   gantry::add_queue_commands(app, context);

@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
   add_speech(app, &speech, &window_ms);
   gantry::MeasureOptions measured;
   gantry::add_measure_command(app, &measured);
-  app.add_subcommand("probe", "Print ggml's devices as JSON");
+  app.add_subcommand("probe", "Print the devices of drivers and engines, JSON lines");
   CLI::App* card = app.add_subcommand("card", "Check a model file and print its facts as JSON");
   card->add_option("FILE", file, "GGUF or whisper model")->required();
   card->add_option("MMPROJ", mmproj, "vision encoder beside it");
@@ -69,6 +69,6 @@ int main(int argc, char** argv) {
     measured.engine_dir = engines;
     return measure(out, measured);
   }
-  if (app.got_subcommand("probe")) return print(out, gantry::probe_devices(engines));
+  if (app.got_subcommand("probe")) return gantry::probe_to(out, {engines});
   return print(out, gantry::read_cards(file, mmproj));
 }

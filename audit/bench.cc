@@ -257,7 +257,7 @@ Result<void> bench(Os& os, const AuditOptions& options, Machine* machine) {
   found.disk_bytes_per_s = measure_disk(os, options);
   found.disk_path = machine->disk.path;
   apply(found, machine);
-  write_verdicts(machine, {});
+  write_verdicts(machine);
   if (options.bench_file.empty()) return {};
   return save_bench(os, options.bench_file, *machine, found);
 }

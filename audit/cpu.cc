@@ -169,6 +169,31 @@ Result<Cpu> read_cpu(Os& os) {
   return cpu;
 }
 
+std::vector<NumaNode> read_numa(Os& os) {
+  constexpr const char* kDir = "/sys/devices/system/node";
+  std::vector<NumaNode> nodes;
+  for (const int id : parse_cpu_list(read_fact(os, join_path(kDir, "has_memory")))) {
+    if (nodes.size() >= kNumaNodesMax) break;
+    const std::string dir = join_path(kDir, "node" + std::to_string(id));
+    NumaNode node;
+    node.id = id;
+    node.cpus = parse_cpu_list(read_fact(os, join_path(dir, "cpulist")));
+    std::istringstream lines(read_fact(os, join_path(dir, "meminfo")));
+    for (std::string line; std::getline(lines, line);) {  // "Node 0 MemTotal:  65536 kB"
+      std::istringstream words(line);
+      std::string word, key;
+      uint64_t number = 0, kib = 0;
+      if (!(words >> word >> number >> key >> kib) || kib > (UINT64_MAX >> 10)) continue;
+      if (key == "MemTotal:") node.total = KiB(kib);
+      if (key == "MemFree:") node.free = KiB(kib);
+    }
+    node.free = std::min(node.free, node.total);
+    nodes.push_back(std::move(node));
+  }
+  if (nodes.size() < 2) nodes.clear();
+  return nodes;
+}
+
 std::optional<double> read_cpu_temperature(Os& os) {
   const auto chips = os.list("/sys/class/hwmon");
   if (!chips) return std::nullopt;

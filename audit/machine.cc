@@ -1,4 +1,4 @@
-// Machine as JSON and back, and its lines for a person.
+// Machine as JSON and back.
 #include "audit/machine.h"
 
 #include <cmath>
@@ -16,12 +16,43 @@ using nlohmann::json;
 constexpr DeviceKind kKinds[] = {DeviceKind::kCpu, DeviceKind::kGpu, DeviceKind::kIntegratedGpu,
                                  DeviceKind::kNpu, DeviceKind::kOther};
 
+constexpr size_t kTextMax = 256;
+constexpr size_t kLineMax = 2048;  // of a sentence for a person
+constexpr size_t kRowsMax = 64;  // of holders, rates, reasons, features: more is no machine
+
 template <class T>
 json or_null(const std::optional<T>& value) {
   return value ? json(*value) : json(nullptr);
 }
 
+json holders_json(const std::vector<Holder>& holders) {
+  json out = json::array();
+  for (const Holder& holder : holders) {
+    out.push_back({{"pid", holder.pid}, {"name", holder.name}, {"bytes", holder.bytes.n}});
+  }
+  return out;
+}
+
+json rates_json(const std::vector<Rate>& rates) {
+  json out = json::array();
+  for (const Rate& rate : rates) {
+    out.push_back({{"quantisation", rate.quantisation},
+                   {"decode_bytes_per_s", rate.decode_bytes_per_s},
+                   {"prefill_flop_per_s", rate.prefill_flop_per_s}});
+  }
+  return out;
+}
+
+json link_json(const std::optional<PcieLink>& link) {
+  if (!link) return nullptr;
+  return {{"generation", link->generation},
+          {"width", link->width},
+          {"generation_max", link->generation_max},
+          {"width_max", link->width_max}};
+}
+
 json device_json(const Device& device) {
+  const Bandwidth& bandwidth = device.bandwidth;
   return {{"name", device.name},
           {"backend", device.backend},
           {"description", device.description},
@@ -29,26 +60,51 @@ json device_json(const Device& device) {
           {"total_bytes", device.total.n},
           {"free_bytes", device.free.n},
           {"temperature_c", or_null(device.temperature_c)},
+          {"power_w", or_null(device.power_w)},
+          {"power_limit_w", or_null(device.power_limit_w)},
+          {"energy_counter", device.energy_counter},
+          {"throttled", device.throttled},
+          {"bus", device.bus},
+          {"link", link_json(device.link)},
+          {"numa_node", device.numa_node < 0 ? json(nullptr) : json(device.numa_node)},
+          {"holders", holders_json(device.holders)},
           {"bandwidth",
-           {{"memory_bytes_per_s", or_null(device.bandwidth.memory_bytes_per_s)},
-            {"host_copy_bytes_per_s", or_null(device.bandwidth.host_copy_bytes_per_s)}}},
+           {{"memory_bytes_per_s", or_null(bandwidth.memory_bytes_per_s)},
+            {"host_copy_bytes_per_s", or_null(bandwidth.host_copy_bytes_per_s)},
+            {"pageable_copy_bytes_per_s", or_null(bandwidth.pageable_copy_bytes_per_s)}}},
+          {"rates", rates_json(device.rates)},
+          {"trouble", device.trouble},
           {"verdict", device.verdict}};
+}
+
+json numa_json(const std::vector<NumaNode>& nodes) {
+  json out = json::array();
+  for (const NumaNode& node : nodes) {
+    out.push_back({{"id", node.id},
+                   {"cpus", format_cpu_list(node.cpus)},
+                   {"total_bytes", node.total.n},
+                   {"free_bytes", node.free.n}});
+  }
+  return out;
 }
 
 // Reads fields of one object; the first fault is kept, with the field's place.
 class FieldReader {
  public:
-  FieldReader(const json& object, std::string where, std::optional<Error>* fault)
+  FieldReader(const json& object, std::string where, std::optional<Error>* fault,
+              bool must_be_object = true)
       : object_(object), where_(std::move(where)), fault_(fault) {
-    if (!object_.is_object()) refuse("", "is no object");
+    if (must_be_object && !object_.is_object()) refuse("", "is no object");
   }
 
-  void text(const char* key, std::string* out, bool required = false) {
+  void text(const char* key, std::string* out, bool required = false, size_t most = kTextMax) {
     const json* value = at(key, required);
     if (value == nullptr) return;
     if (!value->is_string()) return refuse(key, "is no text");
     *out = value->get<std::string>();
-    if (out->size() > 256) refuse(key, "is longer than 256 characters");
+    if (out->size() > most) {
+      refuse(key, "is longer than " + std::to_string(most) + " characters");
+    }
   }
 
   void bytes(const char* key, Bytes* out, bool required = false) {
@@ -67,6 +123,48 @@ class FieldReader {
     const double found = value->get<double>();
     if (!(found > min && found < max)) return refuse(key, "is out of range");
     *out = found;
+  }
+
+  // min is allowed, max is not.
+  template <class Integer>
+  void integer(const char* key, Integer* out, int64_t min, int64_t max) {
+    const json* value = at(key, false);
+    if (value == nullptr) return;
+    if (!value->is_number_integer()) return refuse(key, "is no whole number");
+    const bool huge = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
+    const int64_t found = huge ? INT64_MAX : value->get<int64_t>();
+    if (found < min || found >= max) return refuse(key, "is out of range");
+    *out = static_cast<Integer>(found);
+  }
+
+  void boolean(const char* key, bool* out) {
+    const json* value = at(key, false);
+    if (value == nullptr) return;
+    if (!value->is_boolean()) return refuse(key, "is neither true nor false");
+    *out = value->get<bool>();
+  }
+
+  void texts(const char* key, std::vector<std::string>* out) {
+    each(key, kRowsMax, [&](const json& row, const std::string& where) {
+      if (!row.is_string() || row.get_ref<const std::string&>().size() > kTextMax) {
+        return FieldReader(row, where, fault_, false).refuse("", "is no text of 256 characters");
+      }
+      out->push_back(row.get<std::string>());
+    });
+  }
+
+  // Calls take(row, "where[3]") for each row of a list.
+  template <class Take>
+  void each(const char* key, size_t most, const Take& take) {
+    const json* rows = at(key, false);
+    if (rows == nullptr) return;
+    if (!rows->is_array() || rows->size() > most) {
+      return refuse(key, "is no list of at most " + std::to_string(most));
+    }
+    const std::string place = where_ + (where_.empty() ? "" : ".") + key;
+    for (size_t i = 0; i < rows->size() && !*fault_; ++i) {
+      take((*rows)[i], place + "[" + std::to_string(i) + "]");
+    }
   }
 
   void cpus(const char* key, std::vector<int>* out) {
@@ -94,6 +192,57 @@ class FieldReader {
   std::optional<Error>* fault_;
 };
 
+std::optional<double> positive(FieldReader* fields, const char* key, double most) {
+  std::optional<double> value;
+  fields->number(key, &value, 0, most);
+  return value;
+}
+
+void read_condition(FieldReader* fields, const std::string& where, Device* device,
+                    std::optional<Error>* fault) {
+  fields->number("temperature_c", &device->temperature_c, -100, 300);
+  device->power_w = positive(fields, "power_w", 1e5);
+  device->power_limit_w = positive(fields, "power_limit_w", 1e5);
+  fields->boolean("energy_counter", &device->energy_counter);
+  fields->texts("throttled", &device->throttled);
+  fields->text("bus", &device->bus);
+  fields->integer("numa_node", &device->numa_node, -1, kNumaNodesMax);
+  fields->text("trouble", &device->trouble, false, kLineMax);
+  if (const json* link = fields->at("link", false)) {
+    FieldReader inner(*link, where + ".link", fault);
+    PcieLink& out = device->link.emplace();
+    inner.integer("generation", &out.generation, 0, 16);
+    inner.integer("width", &out.width, 0, 65);
+    inner.integer("generation_max", &out.generation_max, 0, 16);
+    inner.integer("width_max", &out.width_max, 0, 65);
+  }
+  fields->each("holders", kRowsMax, [&](const json& row, const std::string& place) {
+    FieldReader inner(row, place, fault);
+    Holder& out = device->holders.emplace_back();
+    inner.integer("pid", &out.pid, 0, int64_t{1} << 31);
+    inner.text("name", &out.name);
+    inner.bytes("bytes", &out.bytes, true);
+  });
+}
+
+void read_speeds(FieldReader* fields, const std::string& where, Device* device,
+                 std::optional<Error>* fault) {
+  if (const json* bandwidth = fields->at("bandwidth", false)) {
+    FieldReader inner(*bandwidth, where + ".bandwidth", fault);
+    device->bandwidth.memory_bytes_per_s = positive(&inner, "memory_bytes_per_s", 1e15);
+    device->bandwidth.host_copy_bytes_per_s = positive(&inner, "host_copy_bytes_per_s", 1e15);
+    device->bandwidth.pageable_copy_bytes_per_s =
+        positive(&inner, "pageable_copy_bytes_per_s", 1e15);
+  }
+  fields->each("rates", kRowsMax, [&](const json& row, const std::string& place) {
+    FieldReader inner(row, place, fault);
+    Rate& out = device->rates.emplace_back();
+    inner.text("quantisation", &out.quantisation, true);
+    out.decode_bytes_per_s = positive(&inner, "decode_bytes_per_s", 1e15).value_or(0);
+    out.prefill_flop_per_s = positive(&inner, "prefill_flop_per_s", 1e18).value_or(0);
+  });
+}
+
 Device read_device(const json& row, const std::string& where, std::optional<Error>* fault) {
   Device device;
   FieldReader fields(row, where, fault);
@@ -102,16 +251,12 @@ Device read_device(const json& row, const std::string& where, std::optional<Erro
   fields.text("kind", &kind, true);
   fields.text("backend", &device.backend);
   fields.text("description", &device.description);
-  fields.text("verdict", &device.verdict);
+  fields.text("verdict", &device.verdict, false, kLineMax);
   fields.bytes("total_bytes", &device.total, true);
   device.free = device.total;
   fields.bytes("free_bytes", &device.free);
-  fields.number("temperature_c", &device.temperature_c, -100, 300);
-  if (const json* bandwidth = fields.at("bandwidth", false)) {
-    FieldReader inner(*bandwidth, where + ".bandwidth", fault);
-    inner.number("memory_bytes_per_s", &device.bandwidth.memory_bytes_per_s, 0, 1e15);
-    inner.number("host_copy_bytes_per_s", &device.bandwidth.host_copy_bytes_per_s, 0, 1e15);
-  }
+  read_condition(&fields, where, &device, fault);
+  read_speeds(&fields, where, &device, fault);
   bool known = false;
   for (const DeviceKind candidate : kKinds) {
     if (device_kind_name(candidate) != kind) continue;
@@ -153,11 +298,15 @@ void read_host(FieldReader* fields, Machine* machine, std::optional<Error>* faul
     machine->cpu.threads = static_cast<uint32_t>(threads.value_or(1));
     inner.cpus("p_cores", &machine->cpu.p_cores);
     inner.cpus("e_cores", &machine->cpu.e_cores);
-    if (const json* features = inner.at("features", false); features && features->is_array()) {
-      for (const json& feature : *features) {
-        if (feature.is_string()) machine->cpu.features.push_back(feature.get<std::string>());
-      }
-    }
+    inner.texts("features", &machine->cpu.features);
+    inner.each("numa", kNumaNodesMax, [&](const json& row, const std::string& where) {
+      FieldReader node(row, where, fault);
+      NumaNode& out = machine->cpu.numa.emplace_back();
+      node.integer("id", &out.id, 0, kCpusMax);
+      node.cpus("cpus", &out.cpus);
+      node.bytes("total_bytes", &out.total, true);
+      node.bytes("free_bytes", &out.free);
+    });
   }
   if (const json* memory = fields->at("memory", true)) {
     FieldReader inner(*memory, "memory", fault);
@@ -176,36 +325,6 @@ void read_host(FieldReader* fields, Machine* machine, std::optional<Error>* faul
     inner.bytes("free_bytes", &machine->disk.free);
     inner.number("read_bytes_per_s", &machine->disk.read_bytes_per_s, 0, 1e15);
   }
-}
-
-std::string rate(double bytes_per_s) {
-  return format_bytes({static_cast<uint64_t>(bytes_per_s)}) + "/s";
-}
-
-std::string cpu_verdict(const Machine& machine, const std::string& probe_note) {
-  const Memory& memory = machine.memory;
-  std::string out = std::to_string(machine.cpu.threads) +
-                    (machine.cpu.threads == 1 ? " thread" : " threads");
-  if (!machine.cpu.e_cores.empty()) {
-    out += " (" + std::to_string(machine.cpu.p_cores.size()) + " on performance cores)";
-  }
-  out += ", " + format_bytes(memory.total) + " RAM";
-  if (memory.cgroup_limit) {
-    out += " of which a control group grants " + format_bytes(*memory.cgroup_limit);
-  }
-  out += ", " + format_bytes(memory.usable()) + " usable";
-  const auto& bandwidth = machine.devices.front().bandwidth.memory_bytes_per_s;
-  if (bandwidth) out += ", read at " + rate(*bandwidth);
-  if (!probe_note.empty()) return out + "; accelerators unknown: " + probe_note;
-  return out + (machine.devices.size() == 1 ? "; no accelerator: models run here" : "");
-}
-
-std::string accelerator_verdict(const Device& device) {
-  if (device.total.n == 0) return "no memory of its own";
-  std::string out = format_bytes(device.total);
-  const Bytes held = device.total - device.free;
-  if (held.n > 0) out += ", " + format_bytes(held) + " held by others";
-  return out + ": plan with " + format_bytes(device.free);
 }
 
 }  // namespace
@@ -227,12 +346,15 @@ nlohmann::json machine_json(const Machine& machine) {
   const Memory& memory = machine.memory;
   const auto limit = memory.cgroup_limit;
   return {{"id", machine.id},
+          {"recorded", machine.recorded},
+          {"note", machine.note},
           {"cpu",
            {{"model", machine.cpu.model},
             {"threads", machine.cpu.threads},
             {"p_cores", format_cpu_list(machine.cpu.p_cores)},
             {"e_cores", format_cpu_list(machine.cpu.e_cores)},
-            {"features", machine.cpu.features}}},
+            {"features", machine.cpu.features},
+            {"numa", numa_json(machine.cpu.numa)}}},
           {"memory",
            {{"total_bytes", memory.total.n},
             {"available_bytes", memory.available.n},
@@ -257,21 +379,12 @@ Result<Machine> parse_machine(std::string_view text) {
   std::optional<Error> fault;
   FieldReader fields(root, "", &fault);
   fields.text("id", &machine.id);
+  fields.boolean("recorded", &machine.recorded);
+  fields.text("note", &machine.note, false, kLineMax);
   read_host(&fields, &machine, &fault);
   read_devices(&fields, &machine, &fault);
   if (fault) return fail(*fault);
   return machine;
-}
-
-void write_verdicts(Machine* machine, const std::string& probe_note) {
-  for (Device& device : machine->devices) device.verdict = accelerator_verdict(device);
-  machine->devices.front().verdict = cpu_verdict(*machine, probe_note);
-  machine->disk.verdict = format_bytes(machine->disk.free) + " free";
-  if (machine->disk.read_bytes_per_s) {
-    machine->disk.verdict += ", read at " + rate(*machine->disk.read_bytes_per_s);
-  } else {
-    machine->disk.verdict += ", speed not measured";
-  }
 }
 
 }  // namespace gantry

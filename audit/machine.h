@@ -57,6 +57,7 @@ struct Device {
   std::optional<PcieLink> link;
   int numa_node = -1;                  // -1: not known, or only one
   std::vector<Holder> holders;         // as far as the system tells, the largest first
+  bool energy_counter = false;         // joules used so far can be read (RAPL, NVML, hwmon)
   Bandwidth bandwidth;
   std::vector<Rate> rates;             // by quantisation
   std::string trouble;  // why it cannot be used: "driver does not answer"; empty: it can
@@ -100,22 +101,29 @@ struct Machine {
   Memory memory;
   std::vector<Device> devices;  // the CPU first, then accelerators
   Disk disk;
+  std::string note;  // what could not be found out, for a person; empty: nothing
 };
 
 struct AuditOptions {
   std::string models_dir;
-  std::string worker_exe;  // gantry-worker: asked for ggml's devices; empty: no probe
+  std::string worker_exe;  // gantry-worker: asked for devices; empty: accelerators are left out
   std::string bench_file;  // where measured bandwidths are kept; empty: nowhere
+  Millis probe_max{10'000};  // for each part of the probe's answer; a cold driver takes seconds
 };
 
-// Never fails for a missing optional fact, nor for a probe that fails (a note in the CPU's
-// verdict); fails when /proc itself cannot be read. Device names are unique, the CPU is first.
+// Never fails for a missing optional fact, nor for a probe that fails (Machine::note); fails when
+// /proc itself cannot be read. Device names are unique, the CPU is first. An accelerator that the
+// kernel sees and no engine drives has `trouble`.
 [[nodiscard]] Result<Machine> audit(Os& os, const AuditOptions& options);
 
 // Measures memory and direct disk-read bandwidth (2 to 3 s) and keeps them in bench_file, from
 // where audit() takes them as long as processor and memory are the same. Where the disk cannot
 // be measured, that figure stays absent.
 [[nodiscard]] Result<void> bench(Os& os, const AuditOptions& options, Machine* machine);
+
+// Why an accelerator of this machine cannot be used, one line each: cards and NPUs in trouble, a
+// probe that failed. Not an integrated GPU in trouble: the CPU computes with the same memory.
+std::vector<std::string> troubles(const Machine& machine);
 
 nlohmann::json machine_json(const Machine& machine);  // `gantry devices --json`
 // What machine_json() wrote, or a description written by hand. kCorrupt names the field.

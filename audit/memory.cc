@@ -60,6 +60,14 @@ std::string read_fact(Os& os, const std::string& path) {
   return std::move(*text);
 }
 
+std::string printable(std::string text, size_t most) {
+  text.resize(std::min(text.size(), most));
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return text;
+}
+
 std::optional<uint64_t> read_number(Os& os, const std::string& path) {
   const std::string text = read_fact(os, path);
   uint64_t value = 0;
