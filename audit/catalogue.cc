@@ -339,7 +339,7 @@ std::optional<Machine> catalogue_machine(std::string_view id) {
       row != nullptr ? build(row->host, row->cards) : build("", name);
   if (!machine) return std::nullopt;
   machine->id = name;
-  write_verdicts(&*machine, "");
+  write_verdicts(&*machine);
   return machine;
 }
 

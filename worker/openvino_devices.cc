@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 namespace gantry {
@@ -98,9 +99,19 @@ nlohmann::json openvino_devices(const std::vector<std::string>& libraries) {
 }
 
 std::vector<std::string> openvino_libraries(const std::string& engine_dir) {
-  std::vector<std::string> out = {engine_dir + "/libopenvino_c.so"};
+  std::vector<std::string> folders = {engine_dir};
   if (const char* root = ::getenv("INTEL_OPENVINO_DIR")) {  // set by its setupvars.sh
-    out.push_back(std::string(root) + "/runtime/lib/intel64/libopenvino_c.so");
+    folders.push_back(std::string(root) + "/runtime/lib/intel64");
+  }
+  folders.emplace_back("/usr/lib/x86_64-linux-gnu");
+  std::vector<std::string> out;
+  for (const std::string& folder : folders) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      // Often only the name with a version is installed: libopenvino_c.so.2641.
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("libopenvino_c.so")) out.push_back(entry.path().string());
+    }
   }
   out.emplace_back("libopenvino_c.so");
   return out;

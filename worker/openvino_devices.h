@@ -11,8 +11,8 @@ namespace gantry {
 // the libraries loads. Its CPU and GPU are left out: the first is the host, the second is ggml's.
 nlohmann::json openvino_devices(const std::vector<std::string>& libraries);
 
-// Where OpenVINO's C library is looked for: beside the engines, in Intel's own installation, and
-// where the dynamic linker looks.
+// OpenVINO's C library as it is found, whatever its version: beside the engines, in Intel's own
+// installation (INTEL_OPENVINO_DIR), among the system's libraries; then where the linker looks.
 std::vector<std::string> openvino_libraries(const std::string& engine_dir);
 
 }  // namespace gantry

@@ -36,12 +36,18 @@ TEST(OpenVino, NotInstalledNotWholeNotWorking) {
 
 TEST(OpenVino, WhereItIsLookedFor) {
   ::unsetenv("INTEL_OPENVINO_DIR");
-  EXPECT_EQ(openvino_libraries("/e"),
-            (std::vector<std::string>{"/e/libopenvino_c.so", "libopenvino_c.so"}));
-  ::setenv("INTEL_OPENVINO_DIR", "/opt/intel/openvino", 1);
-  EXPECT_EQ(openvino_libraries("/e")[1],
-            "/opt/intel/openvino/runtime/lib/intel64/libopenvino_c.so");
+  EXPECT_EQ(openvino_libraries("/not/there").back(), "libopenvino_c.so");
+  const TestFolder engines, root;
+  engines.write("libopenvino_c.so.2641", "");
+  engines.write("libopenvino.so.2641", "");
+  std::filesystem::create_directories(root.file("runtime/lib/intel64"));
+  root.write("runtime/lib/intel64/libopenvino_c.so", "");
+  ::setenv("INTEL_OPENVINO_DIR", root.path().c_str(), 1);
+  const auto found = openvino_libraries(engines.path());
   ::unsetenv("INTEL_OPENVINO_DIR");
+  ASSERT_GE(found.size(), 3U);
+  EXPECT_EQ(found[0], engines.file("libopenvino_c.so.2641"));
+  EXPECT_EQ(found[1], root.file("runtime/lib/intel64/libopenvino_c.so"));
 }
 
 }  // namespace
