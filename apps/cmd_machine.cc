@@ -9,6 +9,7 @@
 #include "audit/machine.h"
 #include "config/config.h"
 #include "model/card.h"
+#include "foreman/live.h"
 #include "foreman/roster.h"
 #include "plan/plan.h"
 
@@ -132,6 +133,7 @@ Result<int> make_plan(const CliContext& context, const PlanFlags& flags) {
   if (!config) return fail(config.error());
   Result<Machine> machine = machine_of(context, *config, flags);
   if (!machine) return fail(machine.error());
+  *machine = without_reserve(std::move(*machine), *config);
   Demand demand;
   demand.ram = config->ram_budget;
   demand.vram = config->vram_budget;

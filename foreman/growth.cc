@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "foreman/instance.h"
 
@@ -46,8 +47,8 @@ void Scheduler::watch_growth(Instance& instance) {
   const Loadable& loadable = instance.model->loadable;
   const bool ends = loadable.growth != Growth::kWarn;
   instance.probe.tell_growth(growth_limit(on_device(loadable.shares, kHost)),
-                             [&instance, ends](Bytes now) {
-                               instance.grown_to = now.n;
+                             [&instance, ends](Bytes) {
+                               instance.grown = true;
                                // A load can take minutes; a loaded one is looked at often enough.
                                if (ends && !instance.was_ready) instance.cancel = true;
                              });
@@ -119,57 +120,66 @@ void Scheduler::see_growth(Instance& instance) {
   const Loadable& loadable = model.loadable;
   const Bytes lease = on_device(loadable.shares, kHost);
   const Bytes now = instance.probe.now();
+  bool first = false, held = true;
   {
     const std::lock_guard lock(mutex_);
     const Bytes booked = lease + instance.booked_more;
     if (now > booked) instance.booked_more += ledger_.raise(instance.token, kHost, now - booked);
-    if (instance.growth_handled) return;
-    instance.growth_handled = true;
-    ++model.grown;
+    held = lease + instance.booked_more >= now;
+    first = !std::exchange(instance.growth_handled, true);
+    if (first) ++model.grown;
   }
-  const Bytes grown{instance.grown_to};
-  options_.log->warn("lease_exceeded", {{"model", loadable.name},
-                                        {"leased", format_bytes(lease)},
-                                        {"measured", format_bytes(grown)},
-                                        {"policy", std::string(growth_name(loadable.growth))}});
-  if (loadable.growth == Growth::kWarn) return;
+  if (first) {
+    options_.log->warn("lease_exceeded", {{"model", loadable.name},
+                                          {"leased", format_bytes(lease)},
+                                          {"measured", format_bytes(now)},
+                                          {"policy", std::string(growth_name(loadable.growth))}});
+  }
+  if (loadable.growth == Growth::kWarn || (!first && held)) return;
   // The figure must be known before anybody plans the model again.
   instance.end = LoadEnd::kGrew;
   if (instance.seen.id == 0) note_load(instance);
   note_end(instance);
-  end_grown(instance, lease, grown);
+  if (loadable.growth == Growth::kMove && move_grown(instance, held)) return;
+  condemn_grown(instance, lease);
 }
 
-void Scheduler::end_grown(Instance& instance, Bytes lease, Bytes grown) {
+// Planned with what it needs, for those who come next. False: it cannot be, or it cannot go on
+// until then.
+bool Scheduler::move_grown(Instance& instance, bool held) {
   Model& model = *instance.model;
-  const Loadable& loadable = model.loadable;
-  Result<Loadable> next = fail(Code::kUnsupported, "not planned again");
-  const bool move = loadable.growth == Growth::kMove;
-  if (move && options_.replan) next = options_.replan(loadable.name, nullptr);
+  if (!options_.replan) return false;
+  Result<Loadable> next = options_.replan(model.loadable.name, nullptr);
+  if (!next) return false;
+  const std::lock_guard lock(mutex_);
+  model.next = std::move(*next);
+  if (!instance.was_ready) {
+    stop_locked(model);  // and loaded in the new way for those who wait
+    return true;
+  }
+  if (!held) return false;
+  instance.end = LoadEnd::kUnloaded;  // its sessions may end: then the peak is all it needed
+  model.draining = true;
+  dispatch_locked();
+  return true;
+}
+
+void Scheduler::condemn_grown(Instance& instance, Bytes lease) {
+  Model& model = *instance.model;
+  const std::string& name = model.loadable.name;
+  const Bytes grown = instance.probe.peak();
   const std::lock_guard lock(mutex_);
   const Bytes budget = ledger_.budget(kHost);
-  const bool held = lease + instance.booked_more >= instance.probe.now();
-  if (next) model.next = *next;
-  if (move && next && !instance.was_ready) {
-    stop_locked(model);  // and loaded in the new way for those who wait
-    return;
-  }
-  if (move && held && instance.was_ready) {
-    instance.end = LoadEnd::kUnloaded;  // its sessions may end: then the peak is all it needed
-    model.draining = true;
-    dispatch_locked();
-    return;
-  }
-  // More than there is: another attempt would end like this one.
-  const bool beyond = grown > budget || lease >= budget;
-  Error why{beyond ? Code::kDoesNotFit : Code::kWorkerFailed,
-            fmt::format("{} grew to {}, its lease is {}{}", loadable.name, format_bytes(grown),
-                        format_bytes(lease), beyond ? ", all of the budget" : ""),
-            beyond ? fmt::format("raise --ram-budget above {}", format_bytes(grown))
-                   : "it gets more the next time; `growth: warn` lets it go on"};
-  if (beyond && lease < budget) {
-    why.message = fmt::format("{} grew to {}, its lease is {} and the budget {}", loadable.name,
-                              format_bytes(grown), format_bytes(lease), format_bytes(budget));
+  Error why{Code::kWorkerFailed,
+            fmt::format("{} grew to {}, its lease is {}", name, format_bytes(grown),
+                        format_bytes(lease)),
+            "it gets more the next time; `growth: warn` lets it go on"};
+  if (grown > budget || lease >= budget) {
+    // More than there is: another attempt would end like this one.
+    why.code = Code::kDoesNotFit;
+    why.message += lease >= budget ? ", all of the budget"
+                                   : fmt::format(" and the budget {}", format_bytes(budget));
+    why.remedy = fmt::format("raise --ram-budget above {}", format_bytes(grown));
   }
   if (instance.worker) instance.worker->condemn(why);
   instance.death = why;

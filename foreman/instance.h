@@ -75,7 +75,7 @@ struct Scheduler::Instance {
   double load_s = 0;
   LoadSeen seen;                      // its row of the history
   std::vector<LiveDevice> before;     // of accelerators, before it was started
-  std::atomic<uint64_t> grown_to{0};  // set by the sampler when it passed its lease
+  std::atomic<bool> grown{false};     // set by the sampler: it passed its lease
   bool growth_handled = false;
   std::atomic<bool> was_ready{false};
   LoadEnd end = LoadEnd::kUnloaded;

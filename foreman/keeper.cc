@@ -20,7 +20,7 @@ constexpr Millis kMemoryPoll{5};
 void Scheduler::keep(Instance& instance) {
   Result<void> started = take_memory(instance);
   if (started) started = start(instance);
-  if (instance.grown_to > 0) see_growth(instance);
+  if (instance.grown) see_growth(instance);
   {
     const std::lock_guard lock(mutex_);
     Model& model = *instance.model;
@@ -81,7 +81,7 @@ Result<void> Scheduler::start(Instance& instance) {
 
 void Scheduler::supervise(Instance& instance) {
   for (;;) {
-    if (instance.grown_to > 0) see_growth(instance);
+    if (instance.grown) see_growth(instance);
     Result<void> alive = instance.alive();
     std::unique_lock lock(mutex_);
     if (!alive && !instance.stop) {

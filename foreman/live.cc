@@ -69,15 +69,19 @@ class RealLive final : public Live {
   }
 
  private:
-  // By the engine's name: a probe that finds fewer devices than the audit numbers them otherwise.
+  // By the bus or the engine's name: where one is gone, our own names move up.
   void add_accelerators(const std::vector<std::string>& devices, std::vector<LiveDevice>* found) {
-    const auto now = probe_accelerators(os_, worker_exe_);
+    AuditOptions options;
+    options.worker_exe = worker_exe_;
+    const Result<Machine> now = audit(os_, options);
     if (!now) return;
     for (const Device& known : machine_.devices) {
       if (known.kind == DeviceKind::kCpu) continue;
       if (std::ranges::find(devices, known.name) == devices.end()) continue;
-      const auto same = std::ranges::find(*now, known.backend, &Device::backend);
-      if (same == now->end()) continue;
+      const auto same = std::ranges::find_if(now->devices, [&](const Device& device) {
+        return known.bus.empty() ? device.backend == known.backend : device.bus == known.bus;
+      });
+      if (same == now->devices.end()) continue;
       const Bytes kept = reserve_of(config_, known.name, known.total);
       found->push_back({known.name, same->free - kept, same->holders});
     }

@@ -120,7 +120,8 @@ class Scheduler {
   // growth.cc
   void watch_growth(Instance& instance);
   void see_growth(Instance& instance);
-  void end_grown(Instance& instance, Bytes lease, Bytes grown);
+  bool move_grown(Instance& instance, bool held);
+  void condemn_grown(Instance& instance, Bytes lease);
   void note_load(Instance& instance);
   void note_end(Instance& instance);
 
