@@ -40,7 +40,9 @@ TEST_F(GrowthTest, EveryLoadIsRecordedOnceItIsReadyAndWhenItEnds) {
     session->decoded(10, 2);
   }
   host_.grow("a", MiB(35));
-  open(a);
+  auto again = open(a);
+  until([&] { return again->measured() == MiB(35); });
+  again.reset();
   ASSERT_TRUE(scheduler_->unload("a"));
   EXPECT_EQ(last("a").end, LoadEnd::kUnloaded);
   EXPECT_EQ(last("a").sessions, 2U);
