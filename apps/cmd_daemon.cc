@@ -98,6 +98,7 @@ Result<void> ps(const CliContext& context) {
   Result<nlohmann::json> running = link->call("GET", "/running", "");
   if (!running) return fail(running.error());
   if (context.json) return print(running->dump(2) + "\n");
+  std::string waiting;
   std::string out = fmt::format("{:<20} {:<10} {:<9} {:>8} {:>11} {:>11} {:>8} {:>9}\n", "model",
                                 "kind", "state", "pid", "predicted", "measured", "sessions",
                                 "streamed");
@@ -107,7 +108,10 @@ Result<void> ps(const CliContext& context) {
                        text_at(model, "pid"), bytes_at(model, "predicted_bytes"),
                        bytes_at(model, "measured_bytes"), text_at(model, "sessions"),
                        streamed_layers(model));
+    const std::string waits = text_at(model, "waits");
+    if (waits != "-" && waits != "null") waiting += text_at(model, "model") + " " + waits + "\n";
   }
+  if (!waiting.empty()) out += "\n" + waiting;
   out += fmt::format("\n{:<20} {:>11} {:>11} {:>13}\n", "device", "budget", "booked", "peak");
   for (const nlohmann::json& device : list_at(*running, "devices")) {
     out += fmt::format("{:<20} {:>11} {:>11} {:>13}\n", text_at(device, "name"),

@@ -3,11 +3,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/cmd_history.h"
 #include "apps/context.h"
 #include "apps/paths.h"
 #include "audit/machine.h"
 #include "config/config.h"
 #include "model/card.h"
+#include "foreman/live.h"
 #include "foreman/roster.h"
 #include "plan/plan.h"
 
@@ -22,7 +24,7 @@ struct InspectFlags final : Flags {
 struct PlanFlags final : Flags {
   std::vector<std::string> models;
   std::string machine, cache_k, cache_v, preset;
-  bool no_stream = false;
+  bool no_stream = false, history = false;
   uint32_t context = 0;
   uint32_t parallel = 0;
 };
@@ -78,10 +80,14 @@ Result<void> apply(const PlanFlags& flags, Wish* wish) {
 
 // Exit status 3 when it does not fit; the plan is printed all the same.
 Result<int> make_plan(const CliContext& context, const PlanFlags& flags) {
+  if (flags.models.empty()) {
+    return fail(Code::kUsage, "no model to plan for", "name one, or ask for --history");
+  }
   Result<Config> config = context.read_config();
   if (!config) return fail(config.error());
   Result<Machine> machine = machine_of(context, *config, flags);
   if (!machine) return fail(machine.error());
+  *machine = without_reserve(std::move(*machine), *config);
   Demand demand;
   demand.ram = config->ram_budget;
   demand.vram = config->vram_budget;
@@ -119,7 +125,9 @@ Result<void> check(const CliContext& context, const ConfigFlags& flags) {
 void add_plan(CLI::App& app, CliContext& context) {
   PlanFlags& flags = context.keep<PlanFlags>();
   CLI::App* command = app.add_subcommand("plan", "Would these models fit, where, and why");
-  command->add_option("models", flags.models, "Files or catalogue names")->required();
+  command->add_option("models", flags.models, "Files or catalogue names");
+  command->add_flag("--history", flags.history,
+                    "What loads were predicted to need, and did (of one model, or all)");
   command->add_option("--machine", flags.machine, "A machine saved by `gantry devices --json`");
   command->add_option("-c,--ctx-size", flags.context, "Context in tokens")
       ->check(CLI::Range(1U, 1U << 28));
@@ -136,6 +144,7 @@ void add_plan(CLI::App& app, CliContext& context) {
                   "Exit status 3 when it does not fit.");
   command->callback([&context, &flags] {
     context.work = [&context, &flags] {
+      if (flags.history) return context.finish(show_history(context, flags.models));
       Result<int> status = make_plan(context, flags);
       return status ? *status : context.finish(fail(status.error()));
     };

@@ -37,6 +37,8 @@ constexpr Bytes kJobResultMax = MiB(64);
 constexpr uint32_t kJobEventsMax = 256;  // kept a job for those who watch; older ones are dropped
 constexpr Bytes kJobEventMax = KiB(64);
 constexpr uint32_t kModelsMax = 1024;
+constexpr uint32_t kLoadsKept = 100;        // of the history, for one model
+constexpr uint32_t kLoadsKeptAll = 10'000;  // for all of them
 // A model that failed to load so often in a row within the window is not tried until it is over.
 constexpr uint32_t kLoadFailuresMax = 3;
 constexpr Millis kLoadFailureWindow{60'000};

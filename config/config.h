@@ -13,6 +13,13 @@
 
 namespace gantry {
 
+// What becomes of a worker that holds more than it was given.
+enum class Growth {
+  kWarn,  // it is told of
+  kStop,  // it is stopped, what it did fails
+  kMove,  // it finishes, is unloaded, and is planned with what it needs
+};
+
 struct ModelConfig {
   std::string name;
   std::string kind;    // "language", "vision", "speech", "embedding"; empty: told from the file
@@ -29,6 +36,7 @@ struct ModelConfig {
   std::optional<CacheType> cache_k, cache_v;
   std::optional<Bytes> memory;       // declared need of an external command
   std::string stream;  // "auto", "off", a preset, layers that stay; empty: the file's
+  std::optional<Growth> growth;      // absent: the file's
 };
 
 struct GroupConfig {
@@ -42,6 +50,9 @@ struct Config {
   std::string state_dir;   // default: XDG_STATE_HOME/gantry, or /var/lib/gantry for the service
   std::string models_dir;  // shipped micro models: catalogue.json lies there
   std::optional<Budget> ram_budget, vram_budget;
+  std::map<std::string, Budget> reserve;  // left to others, by device; "": where none is named
+  Growth growth = Growth::kWarn;          // of models that say nothing
+  uint32_t wait_s = 60;    // for memory that other programs hold
   std::string api_key;     // from GANTRY_API_KEY or api_key_file (mode 0600); never from YAML
   std::vector<std::string> allowed_hosts;    // besides the listening address and localhost
   std::vector<std::string> allowed_origins;  // besides our own

@@ -11,6 +11,8 @@ namespace gantry {
 
 namespace {
 
+constexpr uint32_t kWaitMaxS = 24 * 3600;
+
 // Reads with one of the ConfigReader's typed getters into a field.
 template <class Value, class Field>
 Result<void> into(Result<Value> value, Field* field) {
@@ -46,6 +48,38 @@ Result<std::string> stream_word(ConfigReader& reader, const YamlNode& node) {
   return fail(reader.error(node, in_quotes(*word) + " is no way to stream",
                            "auto, off, light, moderate, balanced, aggressive, extreme, or the "
                            "number of layers that stay"));
+}
+
+Result<Growth> growth_word(ConfigReader& reader, const YamlNode& node) {
+  auto word = reader.text(node);
+  if (!word) return fail(word.error());
+  if (*word == "warn") return Growth::kWarn;
+  if (*word == "stop") return Growth::kStop;
+  if (*word == "move") return Growth::kMove;
+  return fail(reader.error(node, in_quotes(*word) + " is no answer to growth",
+                           "warn, stop or move"));
+}
+
+// One figure for every device, or a map by device: "cpu" is host memory.
+Result<void> read_reserve(ConfigReader& reader, const YamlNode& node, FileKeyState* state) {
+  std::map<std::string, Budget> reserve;
+  if (node.kind != YamlNode::Kind::kMap) {
+    auto all = reader.budget(node);
+    if (!all) return fail(all.error());
+    reserve[""] = *all;
+  } else {
+    for (const YamlEntry& entry : node.entries) {
+      auto one = reader.budget(entry.value);
+      if (!one) return fail(one.error());
+      reserve[entry.key.text] = *one;
+    }
+  }
+  for (const auto& [device, kept] : reserve) {
+    if (!kept.fraction || *kept.fraction < 1) continue;
+    return fail(reader.error(node, "a reserve of all memory leaves none", "at most 99%"));
+  }
+  state->config->reserve = std::move(reserve);
+  return {};
 }
 
 Result<void> refuse_key(ConfigReader& reader, const YamlNode& node, FileKeyState*) {
@@ -88,6 +122,16 @@ constexpr FileKey kFileKeys[] = {
     {"stream", Shape::kStream, "what does not fit whole: auto, off, a preset, or layers that stay",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(stream_word(r, n), &s->config->stream);
+     }},
+    {"reserve", Shape::kReserve, "left to other programs: bytes or per cent, or a map by device",
+     read_reserve},
+    {"growth", Shape::kGrowth, "a worker that outgrows what it was given: warn, stop or move",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(growth_word(r, n), &s->config->growth);
+     }},
+    {"wait_s", Shape::kCount, "seconds to wait for memory that other programs hold",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.count(n, 0, kWaitMaxS), &s->config->wait_s);
      }},
     {"idle_unload_s", Shape::kCount, "seconds without work before a model is unloaded; 0: never",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
@@ -229,6 +273,10 @@ constexpr ModelKey kModelKeys[] = {
     {"stream", Shape::kStream, "when it does not fit: auto, off, a preset, or layers that stay",
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(stream_word(r, n), &s->model->stream);
+     }},
+    {"growth", Shape::kGrowth, "when it outgrows what it was given: warn, stop or move",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(growth_word(r, n), &s->model->growth);
      }},
     {"macros", Shape::kMacros, "macros of this model alone", nothing_more},
     {"cmdStop", Shape::kAny, "llama-swap"},

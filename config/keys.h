@@ -12,8 +12,8 @@ namespace gantry {
 
 // What a value looks like; the schema is made from it.
 enum class Shape {
-  kText, kTexts, kFlag, kCount, kBytes, kBudget, kCacheType, kModelKind, kStream, kEnv, kMacros,
-  kModels, kGroups, kAny
+  kText, kTexts, kFlag, kCount, kBytes, kBudget, kCacheType, kModelKind, kStream, kGrowth,
+  kReserve, kEnv, kMacros, kModels, kGroups, kAny
 };
 
 // Filled while a file is read.

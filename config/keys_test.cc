@@ -23,6 +23,39 @@ TEST(Keys, NamesAreUniqueAndDescribed) {
   expect_unique(group_keys());
 }
 
+TEST(Keys, GrowthByFileAndByModel) {
+  const auto config = parse_config("growth: stop\nmodels: {a: {file: x}, b: {file: x, growth: "
+                                   "move}}\n", "f");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->growth, Growth::kStop);
+  EXPECT_FALSE(config->models[0].growth);
+  EXPECT_EQ(config->models[1].growth, Growth::kMove);
+  EXPECT_EQ(parse_config("", "f")->growth, Growth::kWarn);
+  const auto bad = parse_config("growth: explode\n", "f");
+  ASSERT_FALSE(bad);
+  EXPECT_TRUE(bad.error().message.starts_with("f:1:9: ")) << bad.error().message;
+}
+
+TEST(Keys, ReservesOfAllDevicesOrByName) {
+  EXPECT_TRUE(parse_config("", "f")->reserve.empty());
+  EXPECT_EQ(parse_config("reserve: 10%\n", "f")->reserve.at("").fraction, 0.1);
+  const auto config = parse_config("reserve: {cpu: 2GiB, gpu0: 20%}\n", "f");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->reserve.size(), 2U);
+  EXPECT_EQ(config->reserve.at("cpu").bytes, GiB(2));
+  EXPECT_EQ(config->reserve.at("gpu0").fraction, 0.2);
+  for (const char* bad : {"100%", "0", "[1GiB]", "{cpu: much}", "{cpu: 100%}"}) {
+    const auto refused = parse_config("reserve: " + std::string(bad) + "\n", "f");
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_TRUE(refused.error().message.starts_with("f:1:")) << refused.error().message;
+  }
+}
+
+TEST(Keys, WaitingHasAnEnd) {
+  EXPECT_EQ(parse_config("wait_s: 86400\n", "f")->wait_s, 86400U);
+  EXPECT_FALSE(parse_config("wait_s: 86401\n", "f"));
+}
+
 TEST(Keys, ListenAddresses) {
   for (const char* good : {"127.0.0.1:0", "localhost:65535", "[::1]:8484", "0.0.0.0:80"}) {
     EXPECT_TRUE(is_listen_address(good)) << good;

@@ -38,6 +38,11 @@ json shape_json(Shape shape) {
                {{{"enum", {"auto", "off", "light", "moderate", "balanced", "aggressive", "extreme",
                            "whole", "workstation", "high_end", "consumer", "budget", "minimal"}}},
                 {{"type", "integer"}, {"minimum", 0}}}}};
+    case Shape::kGrowth: return {{"enum", {"warn", "stop", "move"}}};
+    case Shape::kReserve: {
+      const json budget = shape_json(Shape::kBudget);
+      return {{"oneOf", {budget, {{"type", "object"}, {"additionalProperties", budget}}}}};
+    }
     case Shape::kEnv:
       return {{"oneOf", {texts, {{"type", "object"}, {"additionalProperties", scalars}}}}};
     case Shape::kMacros: return {{"type", "object"}, {"additionalProperties", scalars}};

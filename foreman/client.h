@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "foreman/history.h"
 #include "worker/worker.h"
 
 namespace gantry {
@@ -63,6 +64,8 @@ class Session {
   virtual Bytes predicted() const = 0;
   virtual Bytes measured() const = 0;  // peak PSS so far
   virtual double load_s() const = 0;   // 0 when it was loaded already
+  // So many tokens of one sequence took so long: kept beside the prediction.
+  virtual void decoded(uint64_t tokens, double seconds) = 0;
 };
 
 class ForemanClient;
@@ -100,6 +103,8 @@ struct ModelStatus {
   Bytes predicted;
   Bytes measured;  // now; 0 when not loaded
   uint32_t sessions = 0;
+  std::string waits;   // "waits for 1.2 GiB that other programs hold"; empty: it does not
+  uint64_t grown = 0;  // how often a worker of it has passed its lease
   Placement placement;
   std::optional<StreamCounters> stream;  // of a loaded model that streams
 };
@@ -138,6 +143,10 @@ class ForemanClient {
 
   virtual std::vector<ModelStatus> models() = 0;  // never loads anything
   virtual std::vector<LedgerStatus> ledger() = 0;
+  // Predicted and measured, newest first; of all models where `model` is empty.
+  [[nodiscard]] virtual Result<std::vector<LoadSeen>> history(const std::string& model,
+                                                              uint32_t limit) = 0;
+  virtual std::vector<LoadSeen> last_loads() = 0;  // the newest of each model
   [[nodiscard]] virtual Result<void> load(const std::string& model, bool trusted) = 0;
   [[nodiscard]] virtual Result<void> unload(const std::string& model) = 0;
 };

@@ -77,6 +77,11 @@ Statement& Statement::bind(std::string_view value) {
   return *this;
 }
 
+Statement& Statement::bind_real(double value) {
+  if (failed_ == SQLITE_OK) failed_ = sqlite3_bind_double(statement_, ++bound_, value);
+  return *this;
+}
+
 Statement& Statement::bind_null() {
   if (failed_ == SQLITE_OK) failed_ = sqlite3_bind_null(statement_, ++bound_);
   return *this;
@@ -101,6 +106,8 @@ Result<void> Statement::run() {
 }
 
 int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+
+double Statement::real(int column) const { return sqlite3_column_double(statement_, column); }
 
 std::string Statement::text(int column) const {
   const unsigned char* data = sqlite3_column_text(statement_, column);

@@ -41,11 +41,13 @@ class Statement {
 
   Statement& bind(int64_t value);
   Statement& bind(std::string_view value);
+  Statement& bind_real(double value);
   Statement& bind_null();
   [[nodiscard]] Result<bool> next();  // true: there is a row to read
   [[nodiscard]] Result<void> run();   // to the end, rows ignored
 
   int64_t integer(int column) const;
+  double real(int column) const;
   std::string text(int column) const;  // NULL reads as ""
   bool is_null(int column) const;
 

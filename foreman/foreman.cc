@@ -53,6 +53,7 @@ struct Foreman::Parts {
   Os& os;
   const Clock& clock;
   ForemanOptions options;
+  Machine machine;  // without what is left to others
   std::unique_ptr<Log> silent = silent_log();
   Log* log = nullptr;
   std::string jobs_dir;
@@ -99,7 +100,8 @@ Result<void> Foreman::begin() {
   p.store = std::move(*store);
 
   use_real_parts();
-  const Shares budgets = budgets_of(options.machine, options.config);
+  p.machine = without_reserve(options.machine, options.config);
+  const Shares budgets = budgets_of(p.machine, options.config);
   p.sampler = std::make_unique<Sampler>(
       p.os, SamplerOptions{Millis(20), on_device(budgets, "cpu"), [&p](Bytes sum, Bytes budget) {
                              p.log->warn("over_budget", {{"sum", format_bytes(sum)},
@@ -112,10 +114,14 @@ Result<void> Foreman::begin() {
                            }});
   p.scheduler = std::make_unique<Scheduler>(
       SchedulerOptions{&p.os, &p.clock, p.log, p.store.get(), p.sampler.get(), options.factory,
-                       budgets, read_boot_id(p.os)});
+                       budgets, read_boot_id(p.os), p.options.live.get(),
+                       [&p](const std::string& model, const Shares* rooms) {
+                         return p.roster->find(model, true, rooms);
+                       },
+                       std::chrono::seconds(options.config.wait_s)});
   if (Result<void> recovered = recover(); !recovered) return recovered;
-  p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &options.machine,
-                                                    p.store.get(), options.cards});
+  p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &p.machine,
+                                                    p.store.get(), options.cards, &p.clock});
   p.runner = std::make_unique<Runner>(RunnerOptions{
       &p.os, &p.clock, p.log, p.store.get(), &p.events, this, &options.executors, p.jobs_dir,
       options.job_threads});
@@ -135,6 +141,10 @@ void Foreman::use_real_parts() {
   if (!options.cards) {
     options.cards = card_probe(p.os, options.worker_context.worker_exe,
                                options.worker_context.log_dir);
+  }
+  if (!options.live) {
+    options.live = real_live(p.os, options.machine, options.config,
+                             options.worker_context.worker_exe);
   }
   if (!options.decoder) {
     options.decoder = [&p](MediaTool tool, const std::string& file, const std::string& wav,
@@ -229,7 +239,13 @@ Result<StepReport> Foreman::decode_with(MediaTool tool, const std::string& file,
   report.run_s =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   if (report.measured > Bytes{}) {
-    Result<void> kept = p.store->record_measured(name, name, report.measured);
+    LoadSeen seen;
+    seen.fingerprint = seen.model = name;
+    seen.at = p.clock.wall();
+    seen.end = LoadEnd::kUnloaded;
+    seen.sessions = 1;
+    seen.bytes = {{"cpu", report.predicted, report.measured}};
+    Result<int64_t> kept = p.store->add_load(seen);
     if (!kept) p.log->warn("measurement_lost", {{"error", kept.error().message}});
   }
   return report;
@@ -384,6 +400,8 @@ std::vector<ModelStatus> Foreman::models() {
       all.push_back(std::move(used));
     } else if (used.state != "unloaded") {
       *known = std::move(used);
+    } else {
+      known->grown = used.grown;
     }
   }
   return all;
@@ -391,12 +409,22 @@ std::vector<ModelStatus> Foreman::models() {
 
 std::vector<LedgerStatus> Foreman::ledger() {
   std::vector<LedgerStatus> all;
-  for (const Share& budget : budgets_of(parts_->options.machine, parts_->options.config)) {
+  for (const Share& budget : budgets_of(parts_->machine, parts_->options.config)) {
     const bool host = budget.device == "cpu";
     all.push_back({budget.device, budget.bytes, parts_->scheduler->booked(budget.device),
                    host ? parts_->sampler->total_peak() : Bytes{}});
   }
   return all;
+}
+
+Result<std::vector<LoadSeen>> Foreman::history(const std::string& model, uint32_t limit) {
+  if (model.empty()) return parts_->store->loads(Store::LoadsOf::kAll, "", limit);
+  return parts_->store->loads(Store::LoadsOf::kModel, parts_->roster->canonical(model), limit);
+}
+
+std::vector<LoadSeen> Foreman::last_loads() {
+  return parts_->store->loads(Store::LoadsOf::kLastOfEach, "", kModelsMax)
+      .value_or(std::vector<LoadSeen>{});
 }
 
 Result<void> Foreman::load(const std::string& model, bool trusted) {

@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "foreman/card_probe.h"
 #include "foreman/client.h"
+#include "foreman/live.h"
 #include "foreman/scheduler.h"
 #include "foreman/store.h"
 
@@ -37,10 +38,12 @@ struct ForemanOptions {
   std::map<std::string, std::unique_ptr<Executor>> executors;  // by kind of job
   uint32_t job_threads = 2;
   Log* log = nullptr;  // outlives the foreman; null: silent
-  // What tests replace; empty: start_worker, the gantry-worker card probe, decode_audio.
+  // What tests replace; empty: start_worker, the gantry-worker card probe, decode_audio,
+  // this machine as it is now.
   WorkerFactory factory;
   CardReader cards;
   Decoder decoder;
+  std::unique_ptr<Live> live;
   StoreOptions store;
 };
 
@@ -76,6 +79,9 @@ class Foreman final : public ForemanClient {
   [[nodiscard]] Result<std::string> log(const std::string& model, Bytes max) override;
   std::vector<ModelStatus> models() override;
   std::vector<LedgerStatus> ledger() override;
+  [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string& model,
+                                                      uint32_t limit) override;
+  std::vector<LoadSeen> last_loads() override;
   [[nodiscard]] Result<void> load(const std::string& model, bool trusted) override;
   [[nodiscard]] Result<void> unload(const std::string& model) override;
 

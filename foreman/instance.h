@@ -18,8 +18,48 @@ struct Scheduler::Model {
   Instance* current = nullptr;  // unless unloaded
   uint64_t last_served = 0;
   bool draining = false;
+  uint64_t grown = 0;
   std::deque<Millis> failures;  // of loading, in a row, newest last
   std::optional<Error> last_error;
+};
+
+// A worker that says why we ended it, and not by which signal.
+class Scheduler::KeptWorker final : public Worker {
+ public:
+  explicit KeptWorker(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
+  int pid() const override { return worker_->pid(); }
+  [[nodiscard]] Result<void> ready(const http::Cancel& cancel) override {
+    return worker_->ready(cancel);
+  }
+  const http::Address& address() const override { return worker_->address(); }
+  [[nodiscard]] Result<std::vector<Segment>> transcribe(
+      const std::string& wav, const http::Cancel& cancel,
+      const std::function<void(const Segment&, Progress)>& on_segment) override {
+    Result<std::vector<Segment>> heard = worker_->transcribe(wav, cancel, on_segment);
+    if (!heard && verdict()) return fail(*verdict());
+    return heard;
+  }
+  [[nodiscard]] Result<void> alive() override {
+    if (const std::optional<Error> why = verdict()) return fail(*why);
+    return worker_->alive();
+  }
+  void stop() override { worker_->stop(); }
+  std::optional<StreamCounters> stream_counters() const override {
+    return worker_->stream_counters();
+  }
+  void condemn(const Error& why) {
+    const std::lock_guard lock(mutex_);
+    verdict_ = why;
+  }
+
+ private:
+  std::optional<Error> verdict() {
+    const std::lock_guard lock(mutex_);
+    return verdict_;
+  }
+  std::unique_ptr<Worker> worker_;
+  std::mutex mutex_;
+  std::optional<Error> verdict_;
 };
 
 // One start of a model: its worker from the first byte booked to the last one back. Lives on while
@@ -31,9 +71,14 @@ struct Scheduler::Instance {
   http::Cancel cancel{false};  // ends a load early
 
   // Of the keeper; others read them once the state is kReady.
-  std::unique_ptr<Worker> worker;
+  std::unique_ptr<KeptWorker> worker;
   double load_s = 0;
-  bool was_ready = false;
+  LoadSeen seen;                      // its row of the history
+  std::vector<LiveDevice> before;     // of accelerators, before it was started
+  std::atomic<bool> grown{false};     // set by the sampler: it passed its lease
+  bool growth_handled = false;
+  std::atomic<bool> was_ready{false};
+  LoadEnd end = LoadEnd::kUnloaded;
   std::mutex asking;  // Worker::alive, one caller at a time
   [[nodiscard]] Result<void> alive() {
     const std::lock_guard lock(asking);
@@ -43,6 +88,11 @@ struct Scheduler::Instance {
   // Under the scheduler's mutex.
   std::atomic<int> pid{0};
   uint32_t sessions = 0;
+  uint32_t served = 0;
+  Bytes booked_more;            // of host memory, beyond its lease
+  std::string waits;            // for what, while it loads
+  uint64_t tokens = 0;          // decoded, as its users told
+  double decode_s = 0;
   Millis idle_since{0};
   uint64_t ready_mark = 0;      // requests up to this arrival waited for the load
   bool stop = false;            // the keeper shall put it away

@@ -18,7 +18,9 @@ constexpr Millis kMemoryPoll{5};
 }  // namespace
 
 void Scheduler::keep(Instance& instance) {
-  Result<void> started = start(instance);
+  Result<void> started = take_memory(instance);
+  if (started) started = start(instance);
+  if (instance.grown) see_growth(instance);
   {
     const std::lock_guard lock(mutex_);
     Model& model = *instance.model;
@@ -31,7 +33,8 @@ void Scheduler::keep(Instance& instance) {
       dispatch_locked();
     } else if (!started && !instance.cancel) {
       // Its own failure, not a change of mind of ours.
-      model.failures.push_back(options_.clock->steady());
+      const bool failure = started.error().code != Code::kDoesNotFit;
+      if (failure) model.failures.push_back(options_.clock->steady());
       if (model.failures.size() > kLoadFailuresMax) model.failures.pop_front();
       model.last_error = started.error();
       refuse_locked(model, started.error());
@@ -39,6 +42,7 @@ void Scheduler::keep(Instance& instance) {
     if (!started) stop_locked(model);
   }
   if (started) {
+    note_load(instance);
     supervise(instance);
   } else {
     options_.log->warn("load_failed", {{"model", instance.model->loadable.name},
@@ -58,12 +62,13 @@ Result<void> Scheduler::start(Instance& instance) {
   if (Result<void> added = options_.store->add_lease(rows); !added) return added;
   Result<std::unique_ptr<Worker>> worker = options_.factory(loadable.spec);
   if (!worker) return fail(worker.error());
-  instance.worker = std::move(*worker);
+  instance.worker = std::make_unique<KeptWorker>(std::move(*worker));
   const int pid = instance.worker->pid();
   instance.pid = pid;
   const uint64_t ticks = options_.os->start_time(pid).value_or(0);
   Result<void> bound = options_.store->bind_lease(instance.token, pid, ticks, options_.boot_id);
   if (!bound) return bound;
+  watch_growth(instance);
   options_.sampler->watch(&instance.probe, pid);
   if (Result<void> ready = instance.worker->ready(instance.cancel); !ready) return ready;
   instance.load_s =
@@ -76,6 +81,7 @@ Result<void> Scheduler::start(Instance& instance) {
 
 void Scheduler::supervise(Instance& instance) {
   for (;;) {
+    if (instance.grown) see_growth(instance);
     Result<void> alive = instance.alive();
     std::unique_lock lock(mutex_);
     if (!alive && !instance.stop) {
@@ -106,11 +112,7 @@ void Scheduler::put_away(Instance& instance) {
     instance.worker->stop();
   }
   options_.sampler->forget(&instance.probe);
-  if (instance.was_ready && instance.probe.peak() > Bytes{}) {
-    Result<void> kept = options_.store->record_measured(model.loadable.fingerprint, name,
-                                                        instance.probe.peak());
-    if (!kept) options_.log->warn("measurement_lost", {{"error", kept.error().message}});
-  }
+  note_end(instance);
   const bool back = instance.pid == 0 || memory_is_back(instance.pid);
   Result<void> removed;
   if (back) removed = options_.store->remove_lease(instance.token);

@@ -1,6 +1,4 @@
-// The store's leases and measurements: who holds which bytes, and what models were seen to need.
-#include <fmt/format.h>
-
+// The store's leases: who holds which bytes.
 #include "foreman/database.h"
 #include "foreman/store.h"
 
@@ -55,28 +53,6 @@ Result<std::vector<LeaseRow>> Store::leases() {
                     row.text(3), static_cast<int>(row.integer(4)),
                     static_cast<uint64_t>(row.integer(5)), row.text(6)});
   }
-}
-
-Result<void> Store::record_measured(const std::string& fingerprint, const std::string& model,
-                                    Bytes peak) {
-  const std::lock_guard lock(mutex_);
-  return write("measured", "record a measurement", [&] {
-    return database_
-        ->prepare("INSERT INTO measured(fingerprint, model, peak) VALUES(?,?,?)"
-                  " ON CONFLICT(fingerprint) DO UPDATE SET peak=max(peak, excluded.peak)",
-                  "record a measurement")
-        .bind(fingerprint).bind(model).bind(static_cast<int64_t>(peak.n)).run();
-  });
-}
-
-Result<std::optional<Bytes>> Store::measured(const std::string& fingerprint) {
-  const std::lock_guard lock(mutex_);
-  Statement row = database_->prepare("SELECT peak FROM measured WHERE fingerprint=?",
-                                     "read a measurement");
-  Result<bool> found = row.bind(fingerprint).next();
-  if (!found) return fail(found.error());
-  if (!*found) return std::nullopt;
-  return Bytes{static_cast<uint64_t>(row.integer(0))};
 }
 
 }  // namespace gantry

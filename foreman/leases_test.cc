@@ -1,4 +1,4 @@
-// Leases and measurements over a restart.
+// Leases over a restart.
 #include <gtest/gtest.h>
 
 #include "foreman/store_bench.h"
@@ -8,11 +8,9 @@ namespace {
 
 class LeasesTest : public StoreBench {};
 
-TEST_F(LeasesTest, LeasesAndMeasurementsSurvive) {
+TEST_F(LeasesTest, LeasesSurvive) {
   ASSERT_TRUE(store_->add_lease({{7, "cpu", MiB(3), "m"}, {7, "gpu0", MiB(4), "m"}}));
   ASSERT_TRUE(store_->bind_lease(7, 123, 456, "boot"));
-  ASSERT_TRUE(store_->record_measured("f", "m", MiB(5)));
-  ASSERT_TRUE(store_->record_measured("f", "m", MiB(4)));  // a lower figure changes nothing
   reopen();
   const std::vector<LeaseRow> rows = *store_->leases();
   ASSERT_EQ(rows.size(), 2U);
@@ -20,8 +18,6 @@ TEST_F(LeasesTest, LeasesAndMeasurementsSurvive) {
   EXPECT_EQ(rows[1].pid, 123);
   EXPECT_EQ(rows[1].start_ticks, 456U);
   EXPECT_EQ(rows[1].boot_id, "boot");
-  EXPECT_EQ(*store_->measured("f"), MiB(5));
-  EXPECT_FALSE(store_->measured("g")->has_value());
   ASSERT_TRUE(store_->remove_lease(7));
   EXPECT_TRUE(store_->leases()->empty());
 }

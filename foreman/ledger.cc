@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace gantry {
 
 Bytes on_device(const Shares& shares, const std::string& device) {
@@ -42,6 +44,16 @@ Result<void> Ledger::grant(int64_t token, const Shares& shares) {
   for (const Share& share : shares) accounts_[share.device].booked += share.bytes;
   grants_.emplace(token, shares);
   return verify();
+}
+
+Bytes Ledger::raise(int64_t token, const std::string& device, Bytes more) {
+  const auto grant = grants_.find(token);
+  if (grant == grants_.end()) return {};
+  const Bytes added = std::min(more, room(device));
+  if (added == Bytes{}) return {};
+  grant->second.push_back({device, added});
+  accounts_[device].booked += added;
+  return added;
 }
 
 Result<void> Ledger::release(int64_t token) {

@@ -32,6 +32,8 @@ class Ledger {
 
   // kDoesNotFit and no change when there is no room; kConflict when the token holds a grant.
   [[nodiscard]] Result<void> grant(int64_t token, const Shares& shares);
+  // Adds to a grant what its holder has taken beyond it, as far as there is room. What was added.
+  Bytes raise(int64_t token, const std::string& device, Bytes more);
   // kConflict when the token holds nothing.
   [[nodiscard]] Result<void> release(int64_t token);
 

@@ -182,38 +182,92 @@ Result<Cards> Roster::cards(const ModelConfig& model, const std::string& identit
   return cards;
 }
 
-Result<Placement> Roster::place(const Wish& wish) const {
+// The machine as it is just now, where `rooms` says how much of it is free.
+Result<Placement> Roster::place(const Wish& wish, const Shares* rooms) const {
   Demand demand = demand_;
   demand.wishes.push_back(wish);
-  Result<Plan> planned = plan(*options_.machine, demand);
+  Machine now;
+  if (rooms != nullptr) {
+    now = *options_.machine;
+    for (const Share& room : *rooms) {
+      if (room.device == kHostDevice) {
+        now.memory.available = room.bytes;
+        now.memory.cgroup_limit.reset();
+        demand.ram = Budget{std::min(*demand_.ram->bytes, room.bytes), std::nullopt};
+      }
+      for (Device& device : now.devices) {
+        if (device.name == room.device) device.free = room.bytes;
+      }
+    }
+  }
+  const Machine& machine = rooms != nullptr ? now : *options_.machine;
+  Result<Plan> planned = plan(machine, demand);
   if (!planned) return fail(planned.error());
-  if (Result<void> sound = verify(*options_.machine, demand, *planned); !sound) {
+  if (Result<void> sound = verify(machine, demand, *planned); !sound) {
     return fail(sound.error());
   }
   if (!planned->fits || planned->models.empty()) return fail(does_not_fit(wish, *planned));
   return planned->models.front();
 }
 
+Result<std::optional<Learnt>> Roster::learnt(const std::string& fingerprint) const {
+  if (options_.store == nullptr) return std::nullopt;
+  Result<std::vector<LoadSeen>> loads =
+      options_.store->loads(Store::LoadsOf::kFingerprint, fingerprint, kLoadsKept);
+  if (!loads) return fail(loads.error());
+  return learn(*loads, options_.clock->wall(), options_.machine->memory.total);
+}
+
+// A command says nothing about itself: what was seen takes the place of what was declared. At once
+// where that is more, or where nothing was declared; below the user's word only after so many
+// loads. One figure beyond the budget does not refuse it: it is tried with all of the budget.
+Result<Placement> Roster::place_command(Wish wish, const Learnt& learnt,
+                                        const Shares* rooms) const {
+  constexpr uint32_t kLoadsToLower = 3;
+  const Bytes seen = learnt.need;
+  if (!wish.declared) {
+    wish.declared = with_margin(seen);
+  } else if (seen > growth_limit(*wish.declared)) {
+    wish.declared = with_margin(seen);
+  } else if (seen > *wish.declared) {
+    wish.declared = seen;
+  } else if (learnt.loads >= kLoadsToLower) {
+    wish.declared = std::min(*wish.declared, with_margin(seen));
+  }
+  const Bytes budget = *demand_.ram->bytes;
+  if (learnt.sure_need <= budget) wish.declared = std::min(*wish.declared, budget);
+  return place(wish, rooms);
+}
+
 // Plans, and plans again with the overhead that was seen where that was more than predicted: what
-// is booked is never below what was measured.
-Result<Placement> Roster::place_as_measured(Wish wish, std::string* fingerprint) {
-  Result<Placement> placement = place(wish);
-  if (!placement) return placement;
+// is booked is never below what loads were seen to need.
+Result<Roster::Corrected> Roster::place_as_measured(const Wish& wish, std::string fingerprint,
+                                                    const Shares* rooms) {
+  Result<Placement> placement = place(wish, rooms);
+  if (!placement) return fail(placement.error());
   // What streams takes the budget it is given.
-  if (placement->stream) {
-    *fingerprint += fmt::format("|s{}", placement->stream->device_budget.n);
-  }
-  if (options_.store == nullptr) return placement;
-  Result<std::optional<Bytes>> seen = options_.store->measured(*fingerprint);
-  if (!seen) return fail(seen.error());
+  if (placement->stream) fingerprint += fmt::format("|s{}", placement->stream->device_budget.n);
+  Result<std::optional<Learnt>> known = learnt(fingerprint);
+  if (!known) return fail(known.error());
   const Need* need = host_need(*placement);
-  if (!*seen || need == nullptr || **seen <= need->total()) return placement;
+  if (!*known || need == nullptr) return Corrected{*placement, fingerprint, {}};
   if (wish.engine == EngineKind::kCommand) {
-    wish.declared = **seen;
-  } else {
-    wish.measured_overhead = **seen - (need->total() - need->overhead);
+    placement = place_command(wish, **known, rooms);
+    if (!placement) return fail(placement.error());
+    return Corrected{std::move(*placement), fingerprint, {}};
   }
-  return place(wish);
+  Result<Placement> corrected = placement;
+  Bytes added = (*known)->excess;
+  for (const Bytes excess : {(*known)->excess, (*known)->sure_excess}) {
+    added = excess;
+    if (excess == Bytes{}) return Corrected{*placement, fingerprint, {}};
+    Wish more = wish;
+    more.measured_overhead = need->overhead + excess;
+    corrected = place(more, rooms);
+    if (corrected || corrected.error().code != Code::kDoesNotFit) break;
+  }
+  if (!corrected) return fail(corrected.error());
+  return Corrected{std::move(*corrected), fingerprint, added};
 }
 
 Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement placement) const {
@@ -233,6 +287,8 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   const bool command = wish.engine == EngineKind::kCommand;
   out.slots = std::max(1U, command ? model.parallel.value_or(kCommandSlots) : wish.parallel);
   out.ttl = std::chrono::seconds(model.ttl_s.value_or(options_.config->idle_unload_s));
+  out.growth = model.growth.value_or(options_.config->growth);
+  out.shortage = wish.shortage;
   out.spec.model = model.name;
   out.spec.engine = wish.engine;
   out.spec.file = model.file;
@@ -271,18 +327,20 @@ Result<Wish> Roster::wish(const std::string& name, bool trusted) {
   return wish(*model, *identity);
 }
 
-Result<Loadable> Roster::find(const std::string& name, bool trusted) {
+Result<Loadable> Roster::find(const std::string& name, bool trusted, const Shares* rooms) {
   Result<ModelConfig> model = resolve(name, trusted);
   if (!model) return fail(model.error());
   Result<std::string> identity = this->identity(*model);
   if (!identity) return fail(identity.error());
   Result<Wish> wish = this->wish(*model, *identity);
   if (!wish) return fail(wish.error());
-  std::string fingerprint = fingerprint_of(*wish, *identity);
-  Result<Placement> placement = place_as_measured(*wish, &fingerprint);
-  if (!placement) return fail(placement.error());
-  Loadable found = loadable(*model, *wish, std::move(*placement));
-  found.fingerprint = fingerprint;
+  const std::string asked = fingerprint_of(*wish, *identity);
+  Result<Corrected> corrected = place_as_measured(*wish, asked, rooms);
+  if (!corrected) return fail(corrected.error());
+  Loadable found = loadable(*model, *wish, std::move(corrected->placement));
+  found.fingerprint = corrected->fingerprint;
+  found.asked = asked;
+  found.corrected = corrected->added;
 
   ModelStatus status;
   status.name = found.name;
@@ -305,8 +363,9 @@ Result<Placement> Roster::media(MediaTool tool) {
   wish.name = media_name(tool);
   wish.engine = EngineKind::kMedia;
   wish.small_media = tool == MediaTool::kSmall;
-  std::string fingerprint = media_name(tool);
-  return place_as_measured(std::move(wish), &fingerprint);
+  Result<Corrected> corrected = place_as_measured(wish, media_name(tool), nullptr);
+  if (!corrected) return fail(corrected.error());
+  return std::move(corrected->placement);
 }
 
 std::vector<ModelStatus> Roster::models() {

@@ -24,6 +24,7 @@ struct RosterOptions {
   const Machine* machine = nullptr;  // likewise
   Store* store = nullptr;  // measurements that correct the plans; none: as predicted
   CardReader cards;
+  const Clock* clock = nullptr;  // with a store
 };
 
 // Thread-safe. Files are read when a model is first asked for, and again when they have changed.
@@ -34,7 +35,9 @@ class Roster {
   // A name or alias; with `trusted` an absolute path too, and NAME#WAY for a model that streams in
   // a way of its own ("m#extreme", "m#off", "m#8"). kNotFound; kDoesNotFit with the smallest
   // fix as remedy; whatever reading the file gave.
-  [[nodiscard]] Result<Loadable> find(const std::string& name, bool trusted);
+  // Into `rooms` instead of the budgets, where memory is short just now.
+  [[nodiscard]] Result<Loadable> find(const std::string& name, bool trusted,
+                                      const Shares* rooms = nullptr);
   // What a plan of it starts from: its file's facts and its settings.
   [[nodiscard]] Result<Wish> wish(const std::string& name, bool trusted);
   // A media decoder's bytes.
@@ -56,9 +59,17 @@ class Roster {
   [[nodiscard]] Result<std::string> identity(const ModelConfig& model) const;
   [[nodiscard]] Result<Cards> cards(const ModelConfig& model, const std::string& identity);
   [[nodiscard]] Result<Wish> wish(const ModelConfig& model, const std::string& identity);
-  [[nodiscard]] Result<Placement> place(const Wish& wish) const;
-  // Adds to the fingerprint what the placement makes of it.
-  [[nodiscard]] Result<Placement> place_as_measured(Wish wish, std::string* fingerprint);
+  [[nodiscard]] Result<Placement> place(const Wish& wish, const Shares* rooms) const;
+  struct Corrected {
+    Placement placement;
+    std::string fingerprint;  // with what the placement makes of it
+    Bytes added;              // to the host's bytes, by what was measured
+  };
+  [[nodiscard]] Result<Corrected> place_as_measured(const Wish& wish, std::string fingerprint,
+                                                    const Shares* rooms);
+  [[nodiscard]] Result<Placement> place_command(Wish wish, const Learnt& learnt,
+                                                const Shares* rooms) const;
+  [[nodiscard]] Result<std::optional<Learnt>> learnt(const std::string& fingerprint) const;
   Loadable loadable(const ModelConfig& model, const Wish& wish, Placement placement) const;
 
   RosterOptions options_;

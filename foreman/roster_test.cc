@@ -51,7 +51,8 @@ class RosterTest : public StoreBench {
                         Cards cards{cards_[base_name(file)], std::nullopt};
                         if (!mmproj.empty()) cards.mmproj = cards_[base_name(mmproj)];
                         return cards;
-                      }});
+                      },
+                      &bench_.clock});
   }
   ModelConfig& add(const std::string& name, const ModelCard& card) {
     ModelConfig model;
@@ -65,6 +66,17 @@ class RosterTest : public StoreBench {
     Result<Loadable> found = roster_->find(name, trusted);
     EXPECT_TRUE(found) << found.error().message;
     return found.value_or(Loadable{});
+  }
+
+  void saw(const Loadable& loadable, Bytes measured, LoadEnd end = LoadEnd::kUnloaded) {
+    LoadSeen seen;
+    seen.fingerprint = loadable.fingerprint;
+    seen.model = loadable.name;
+    seen.at = bench_.clock.wall();
+    seen.end = end;
+    seen.corrected = loadable.corrected;
+    seen.bytes = {{"cpu", on_device(loadable.shares, "cpu"), measured}};
+    ASSERT_TRUE(store_->add_load(seen));
   }
 
   TestBench bench_;
@@ -158,13 +170,72 @@ TEST_F(RosterTest, APredictionIsNeverBelowWhatWasMeasured) {
   add("talk", language_card());
   const Loadable first = find("talk");
   const Bytes predicted = on_device(first.shares, "cpu");
-  ASSERT_TRUE(store_->record_measured(first.fingerprint, "talk", predicted - MiB(5)));
+  saw(first, predicted - MiB(5));
   EXPECT_EQ(on_device(find("talk").shares, "cpu"), predicted);  // less changes nothing
-  ASSERT_TRUE(store_->record_measured(first.fingerprint, "talk", predicted + MiB(50)));
+  saw(first, predicted + MiB(50));
   EXPECT_GE(on_device(find("talk").shares, "cpu"), predicted + MiB(50));
   EXPECT_LE(on_device(find("talk").shares, "cpu"), predicted + MiB(60));
-  ASSERT_TRUE(store_->record_measured(first.fingerprint, "talk", GiB(2)));
+  saw(find("talk"), predicted + MiB(50));  // what was added is not an error once more
+  EXPECT_LE(on_device(find("talk").shares, "cpu"), predicted + MiB(60));
+}
+
+TEST_F(RosterTest, OneWrongFigureDoesNotKeepAModelFromLoading) {
+  add("talk", language_card()).stream = "off";
+  restart();
+  const Loadable first = find("talk");
+  saw(first, GiB(2));
+  EXPECT_EQ(on_device(find("talk").shares, "cpu"), on_device(first.shares, "cpu"));
+  saw(first, GiB(2));  // said twice: it needs that
   EXPECT_EQ(roster_->find("talk", false).error().code, Code::kDoesNotFit);
+  for (size_t i = 0; i < kLoadsLearnt; ++i) saw(first, on_device(first.shares, "cpu"));
+  EXPECT_EQ(on_device(find("talk").shares, "cpu"), on_device(first.shares, "cpu"));
+}
+
+TEST_F(RosterTest, WhatACommandWasSeenToNeedIsPlanned) {
+  ModelConfig server;
+  server.name = "server";
+  server.cmd = "serve ${PORT}";
+  bench_.config.models.push_back(server);
+  restart();
+  EXPECT_EQ(on_device(find("server").shares, "cpu"), GiB(1));  // unknown: all there is
+  saw(find("server"), MiB(80));
+  EXPECT_EQ(on_device(find("server").shares, "cpu"), MiB(96));
+  bench_.config.models.back().memory = MiB(400);
+  restart();
+  for (int load = 0; load < 3; ++load) {
+    EXPECT_EQ(on_device(find("server").shares, "cpu"), load < 2 ? MiB(400) : MiB(96));
+    saw(find("server"), MiB(80));  // the user's word is believed for a while
+  }
+  saw(find("server"), MiB(800));
+  EXPECT_EQ(on_device(find("server").shares, "cpu"), MiB(900));
+  saw(find("server"), GiB(3));  // alone: tried with all of the budget
+  EXPECT_EQ(on_device(find("server").shares, "cpu"), GiB(1));
+  saw(find("server"), GiB(3));
+  EXPECT_EQ(roster_->find("server", false).error().code, Code::kDoesNotFit);
+}
+
+TEST_F(RosterTest, AStoppedCommandGetsTwiceOfWhatWasSeen) {
+  ModelConfig server;
+  server.name = "server";
+  server.cmd = "serve ${PORT}";
+  server.memory = MiB(100);
+  server.growth = Growth::kStop;
+  bench_.config.models.push_back(server);
+  restart();
+  EXPECT_EQ(find("server").growth, Growth::kStop);
+  saw(find("server"), MiB(150), LoadEnd::kGrew);
+  EXPECT_EQ(on_device(find("server").shares, "cpu"), with_margin(MiB(300)));
+}
+
+TEST_F(RosterTest, PlannedIntoTheRoomThatIsLeft) {
+  add("talk", language_card());
+  const Loadable whole = find("talk");
+  const Shares none = {{"cpu", MiB(1)}};
+  EXPECT_EQ(roster_->find("talk", true, &none).error().code, Code::kDoesNotFit);
+  const Shares enough = {{"cpu", on_device(whole.shares, "cpu")}};
+  const Result<Loadable> again = roster_->find("talk", true, &enough);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->asked, whole.asked);
 }
 
 TEST_F(RosterTest, WhatDoesNotFitNamesTheNeedAndAFix) {

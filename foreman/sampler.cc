@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace gantry {
 
@@ -44,12 +45,23 @@ void Sampler::sample() {
     probe->now_ = now.n;
     probe->peak_ = std::max(probe->peak_.load(), now.n);
     sum += now;
+    if (probe->on_growth_) check_growth(*probe, now);
   }
   total_ = sum.n;
   total_peak_ = std::max(total_peak_.load(), sum.n);
   const bool over = sum > options_.budget;
   if (over && !over_ && options_.on_over) options_.on_over(sum, options_.budget);
   over_ = over;
+}
+
+// One sample can fall between two pages of a process that shrinks another.
+void Sampler::check_growth(Probe& probe, Bytes now) {
+  const bool over = now > probe.limit_;
+  const bool twice = over && probe.over_;
+  probe.over_ = over;
+  if (!twice) return;
+  const auto tell = std::exchange(probe.on_growth_, nullptr);
+  tell(now);
 }
 
 void Sampler::run() {

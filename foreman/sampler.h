@@ -16,6 +16,12 @@ namespace gantry {
 // One watched process. Any thread may read it.
 class Probe {
  public:
+  // Before it is watched: on_growth is called on the sampler's thread, once, when the process has
+  // held more than `limit` for two samples in a row. It must not call the sampler.
+  void tell_growth(Bytes limit, std::function<void(Bytes now)> on_growth) {
+    limit_ = limit;
+    on_growth_ = std::move(on_growth);
+  }
   Bytes now() const { return {now_}; }
   Bytes peak() const { return {peak_}; }
 
@@ -24,6 +30,9 @@ class Probe {
   std::atomic<int> pid_{0};
   std::atomic<uint64_t> now_{0};
   std::atomic<uint64_t> peak_{0};
+  Bytes limit_;  // of the sampler from watch() on
+  bool over_ = false;
+  std::function<void(Bytes)> on_growth_;
 };
 
 struct SamplerOptions {
@@ -49,6 +58,7 @@ class Sampler {
  private:
   void run();
   void sample();
+  static void check_growth(Probe& probe, Bytes now);
 
   Os& os_;
   SamplerOptions options_;

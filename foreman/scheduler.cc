@@ -50,6 +50,11 @@ class Scheduler::LentSession final : public Session {
   Bytes predicted() const override { return predicted_; }
   Bytes measured() const override { return instance_.probe.peak(); }
   double load_s() const override { return load_s_; }
+  void decoded(uint64_t tokens, double seconds) override {
+    const std::lock_guard lock(scheduler_.mutex_);
+    instance_.tokens += tokens;
+    instance_.decode_s += seconds;
+  }
 
  private:
   Scheduler& scheduler_;
@@ -118,7 +123,7 @@ Result<Scheduler::Model*> Scheduler::model_locked(const Loadable& loadable) {
     if (model->loadable.name != loadable.name) continue;
     if (model->state == ModelState::kUnloaded) {
       model->loadable = loadable;
-    } else if (model->loadable.fingerprint != loadable.fingerprint) {
+    } else if (model->loadable.asked != loadable.asked) {
       model->next = loadable;
       model->draining = true;
     }
@@ -248,6 +253,7 @@ void Scheduler::serve_locked(Request& request) {
   } else {
     request.served = request.model->current;
     ++request.served->sessions;
+    ++request.served->served;
     request.model->last_served = ++served_;
   }
   ++lent_;
@@ -360,10 +366,12 @@ std::vector<ModelStatus> Scheduler::models() {
     status.state = state_name(model->state);
     for (const Share& share : model->loadable.shares) status.predicted += share.bytes;
     status.placement = model->loadable.spec.placement;
+    status.grown = model->grown;
     if (const Instance* instance = model->current) {
       status.pid = instance->pid;
       status.measured = instance->probe.now();
       status.sessions = instance->sessions;
+      status.waits = instance->waits;
       if (model->state == ModelState::kReady && instance->worker) {
         status.stream = instance->worker->stream_counters();
       }

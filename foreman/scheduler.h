@@ -7,6 +7,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,24 +16,14 @@
 #include "base/os.h"
 #include "foreman/client.h"
 #include "foreman/line.h"
+#include "foreman/live.h"
+#include "foreman/loadable.h"
 #include "foreman/sampler.h"
 #include "foreman/store.h"
 
 namespace gantry {
 
 using WorkerFactory = std::function<Result<std::unique_ptr<Worker>>(const WorkerSpec&)>;
-
-// What has to be known of a model to load it.
-struct Loadable {
-  std::string name;
-  std::string kind;
-  std::string device;       // where most of it runs
-  std::string fingerprint;  // of file and settings: what a measurement belongs to
-  Shares shares;
-  uint32_t slots = 1;  // sessions at once
-  Millis ttl{0};       // idle time before it is unloaded; 0: never
-  WorkerSpec spec;
-};
 
 struct SchedulerOptions {
   Os* os = nullptr;
@@ -43,6 +34,9 @@ struct SchedulerOptions {
   WorkerFactory factory;
   Shares budgets;
   std::string boot_id;
+  Live* live = nullptr;  // null: memory is there when the ledger says so
+  Replan replan;         // empty: plans do not change
+  Millis wait_max{60'000};  // for memory that others hold
 };
 
 // A right to bytes without a model, for a decoder. Gives them back when destroyed, which must come
@@ -86,6 +80,7 @@ class Scheduler {
  private:
   struct Model;
   struct Instance;
+  class KeptWorker;
   struct Request;
   class LentSession;
   class LentBytes;
@@ -109,6 +104,26 @@ class Scheduler {
   void refuse_locked(Model& model, const Error& error);
   void close(Instance& instance);
   void release(Token token, Probe& probe);
+
+  // shortage.cc: nothing wrong, or kCancelled where it shall be loaded in another way.
+  [[nodiscard]] Result<void> take_memory(Instance& instance);
+  struct Shortfall;
+  Shortfall shortfall(Instance& instance);
+  bool evict_idle_locked(const Shortfall& short_of);
+  bool plan_smaller(Instance& instance, const Shortfall& short_of);
+  bool still_wanted(Instance& instance, const std::string& waits);
+  Error shortage_error(const Instance& instance, const Shortfall& short_of);
+  Bytes promised_locked(const Instance& to, const std::string& device);
+  std::string holder_text(const Shortfall& short_of);
+  std::optional<Shortage> next_way(Instance& instance, const Shortfall& short_of,
+                                   const std::vector<Shortage>& ways, bool patient);
+  // growth.cc
+  void watch_growth(Instance& instance);
+  void see_growth(Instance& instance);
+  bool move_grown(Instance& instance, bool held);
+  void condemn_grown(Instance& instance, Bytes lease);
+  void note_load(Instance& instance);
+  void note_end(Instance& instance);
 
   void keep(Instance& instance);
   [[nodiscard]] Result<void> start(Instance& instance);

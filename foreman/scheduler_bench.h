@@ -9,6 +9,7 @@
 #include <functional>
 #include <future>
 
+#include "foreman/fake_live.h"
 #include "foreman/fake_worker.h"
 #include "foreman/scheduler.h"
 
@@ -33,9 +34,12 @@ class SchedulerBench : public testing::Test {
     dir_ = path;
     store_ = *Store::open(dir_ + "/gantry.db", {});
     sampler_ = std::make_unique<Sampler>(host_, SamplerOptions{Millis(2), MiB(100), {}});
-    scheduler_ = std::make_unique<Scheduler>(
-        SchedulerOptions{&host_, &clock_, log_.get(), store_.get(), sampler_.get(),
-                         host_.factory(), {{"cpu", MiB(100)}}, "boot"});
+    live_.set("cpu", GiB(1));
+    scheduler_ = std::make_unique<Scheduler>(SchedulerOptions{
+        &host_, &clock_, log_.get(), store_.get(), sampler_.get(), host_.factory(),
+        {{"cpu", MiB(100)}}, "boot", &live_,
+        [this](const std::string& name, const Shares* rooms) { return replan(name, rooms); },
+        Millis(60'000)});
   }
   void TearDown() override {
     scheduler_.reset();
@@ -49,14 +53,27 @@ class SchedulerBench : public testing::Test {
 
   Loadable model(const std::string& name, uint64_t mib, uint32_t slots = 1) {
     Loadable loadable;
-    loadable.name = loadable.spec.model = loadable.fingerprint = name;
+    loadable.name = loadable.spec.model = loadable.fingerprint = loadable.asked = name;
     loadable.device = "cpu";
     loadable.shares = {{"cpu", MiB(mib)}};
     loadable.slots = slots;
     FakeScript script;
     script.memory = MiB(mib);
     host_.script(name, script);
+    const std::lock_guard lock(plans_mutex_);
+    plans_[name] = loadable;
     return loadable;
+  }
+  // Planned anew: as the test said last; into less room where `smaller` has it.
+  [[nodiscard]] Result<Loadable> replan(const std::string& name, const Shares* rooms) {
+    const std::lock_guard lock(plans_mutex_);
+    if (rooms == nullptr) return plans_.at(name);
+    const auto found = smaller_.find(name);
+    if (found == smaller_.end() ||
+        on_device(found->second.shares, "cpu") > on_device(*rooms, "cpu")) {
+      return fail(Code::kDoesNotFit, name + " does not fit");
+    }
+    return found->second;
   }
   std::unique_ptr<Session> open(const Loadable& loadable) {
     Result<std::unique_ptr<Session>> session = scheduler_->open(loadable, never_, 0);
@@ -89,6 +106,9 @@ class SchedulerBench : public testing::Test {
   }
 
   std::string dir_;
+  std::mutex plans_mutex_;
+  std::map<std::string, Loadable> plans_, smaller_;
+  FakeLive live_;
   TestClock clock_;
   FakeHost host_;
   const http::Cancel never_{false};

@@ -36,7 +36,11 @@ TEST_F(SchedulerTest, SwapsWhenTheRoomIsNeeded) {
   EXPECT_EQ(state("a"), "unloaded");
   EXPECT_EQ(state("b"), "ready");
   EXPECT_EQ(host_.peak(), MiB(60));
-  EXPECT_EQ(*store_->measured("a"), MiB(60));
+  const std::vector<LoadSeen> seen = *store_->loads(Store::LoadsOf::kModel, "a", 10);
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].end, LoadEnd::kUnloaded);
+  ASSERT_EQ(seen[0].bytes.size(), 1U);
+  EXPECT_EQ(seen[0].bytes[0].measured, MiB(60));
 }
 
 TEST_F(SchedulerTest, TheLeastRecentlyServedModelLeaves) {

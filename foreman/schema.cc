@@ -50,6 +50,26 @@ CREATE TABLE leases(
 CREATE TABLE measured(
   fingerprint TEXT PRIMARY KEY, model TEXT NOT NULL, peak INTEGER NOT NULL) STRICT;
 )sql"},
+    // The highest peak ever gives way to what each of the last loads needed: a wrong figure passes.
+    {3, R"sql(
+DROP TABLE measured;
+CREATE TABLE loads(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,    -- in the order of loading
+  fingerprint TEXT NOT NULL, model TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  ended TEXT NOT NULL CHECK(ended IN ('loaded','unloaded','died','grew')),
+  sessions INTEGER NOT NULL,
+  corrected INTEGER NOT NULL,              -- of the host's predicted bytes: added by earlier loads
+  load_s REAL NOT NULL, load_s_predicted REAL,
+  decode REAL, decode_predicted REAL       -- tokens a second
+) STRICT;
+CREATE INDEX loads_by_model ON loads(model, id);
+CREATE INDEX loads_by_fingerprint ON loads(fingerprint, id);
+CREATE TABLE load_bytes(
+  load INTEGER NOT NULL REFERENCES loads(id) ON DELETE CASCADE,
+  device TEXT NOT NULL, predicted INTEGER NOT NULL,
+  measured INTEGER,                        -- NULL: could not be seen
+  PRIMARY KEY(load, device)) STRICT, WITHOUT ROWID;
+)sql"},
 };
 
 }  // namespace

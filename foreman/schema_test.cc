@@ -23,7 +23,9 @@ TEST_F(SchemaTest, EveryOlderSchemaIsBroughtForward) {
     auto store = Store::open(old_path, {});
     ASSERT_TRUE(store) << store.error().message;
     EXPECT_EQ((*store)->job("kept")->submitted, at(9));
-    EXPECT_TRUE((*store)->record_measured("f", "m", MiB(1)));
+    LoadSeen seen;
+    seen.bytes = {{"cpu", MiB(1), MiB(2)}};
+    EXPECT_TRUE((*store)->add_load(seen));
   }
 }
 

@@ -107,10 +107,12 @@ class Store {
   [[nodiscard]] Result<void> remove_lease(Token token);
   [[nodiscard]] Result<std::vector<LeaseRow>> leases();
 
-  // Highest measured bytes of one worker; `fingerprint` names model file and settings.
-  [[nodiscard]] Result<void> record_measured(const std::string& fingerprint,
-                                             const std::string& model, Bytes peak);
-  [[nodiscard]] Result<std::optional<Bytes>> measured(const std::string& fingerprint);
+  // The history of loads, kLoadsKept of one model and kLoadsKeptAll in all. An id for update_load.
+  [[nodiscard]] Result<int64_t> add_load(const LoadSeen& load);
+  [[nodiscard]] Result<void> update_load(const LoadSeen& load);
+  enum class LoadsOf { kAll, kModel, kFingerprint, kLastOfEach };
+  [[nodiscard]] Result<std::vector<LoadSeen>> loads(LoadsOf which, const std::string& name,
+                                                    uint32_t limit);  // newest first
 
  private:
   Store(std::unique_ptr<Database> database, StoreOptions options);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "foreman/fake_live.h"
 #include "foreman/fake_worker.h"
 #include "foreman/foreman.h"
 #include "foreman/step_executor.h"
@@ -64,6 +65,10 @@ class TestBench {
     executor = steps.get();
     options.executors["steps"] = std::move(steps);
     options.factory = host.factory();
+    auto facts = std::make_unique<FakeLive>();
+    live = facts.get();
+    live->set("cpu", GiB(3));
+    options.live = std::move(facts);
     options.decoder = decoder;
     options.store = std::move(store);
     Result<std::unique_ptr<Foreman>> started = Foreman::start(host, clock, std::move(options));
@@ -104,6 +109,7 @@ class TestBench {
   FakeHost host;
   Decoder decoder;
   StepExecutor* executor = nullptr;  // of the running foreman
+  FakeLive* live = nullptr;          // likewise
   std::unique_ptr<Foreman> foreman;
 
  private:

@@ -72,6 +72,15 @@ Result<std::string> chat_body(Os& os, const std::string& model, const Question& 
   return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::optional<Pace> pace_of(const nlohmann::json& answer) {
+  const auto timings = answer.find("timings");
+  if (timings == answer.end() || !timings->is_object()) return std::nullopt;
+  const auto tokens = timings->find("predicted_n"), ms = timings->find("predicted_ms");
+  if (tokens == timings->end() || !tokens->is_number_unsigned()) return std::nullopt;
+  if (ms == timings->end() || !ms->is_number() || !(ms->get<double>() > 0)) return std::nullopt;
+  return Pace{tokens->get<uint64_t>(), ms->get<double>() / 1000};
+}
+
 Result<void> ChatStream::line(std::string_view text, std::string* out) {
   if (text.empty() || text.front() == ':') return {};
   if (text.starts_with("data:")) text.remove_prefix(5);
@@ -88,6 +97,7 @@ Result<void> ChatStream::line(std::string_view text, std::string* out) {
                                                 : error.dump();
     return fail(Code::kWorkerFailed, "the model stopped: " + words);
   }
+  if (const std::optional<Pace> pace = pace_of(event)) pace_ = pace;
   if (!event.contains("choices") || !event["choices"].is_array()) return {};
   for (const nlohmann::json& choice : event["choices"]) {
     if (!choice.is_object() || !choice.contains("delta") || !choice["delta"].is_object()) continue;
@@ -154,6 +164,7 @@ Result<std::string> ask(Os& os, Session& session, const Question& question,
   }
   if (head.status != 200) return fail(refusal(head, refused));
   if (!stream.done()) return fail(Code::kWorkerFailed, "the model's answer broke off");
+  if (stream.pace()) session.decoded(stream.pace()->tokens, stream.pace()->seconds);
   return answer;
 }
 

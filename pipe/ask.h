@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +32,13 @@ struct Question {
 [[nodiscard]] Result<std::string> chat_body(Os& os, const std::string& model,
                                             const Question& question);
 
+// What a worker says of its speed at the end of an answer ("timings"); nothing where it does not.
+struct Pace {
+  uint64_t tokens = 0;
+  double seconds = 0;
+};
+std::optional<Pace> pace_of(const nlohmann::json& answer);
+
 // Cuts a stream of server-sent events into the text pieces of chat deltas, whatever the sizes of
 // the network's pieces.
 class ChatStream {
@@ -37,11 +46,13 @@ class ChatStream {
   // kWorkerFailed when the stream carries an error object, kCorrupt when it is not events.
   [[nodiscard]] Result<std::string> feed(std::string_view piece);
   bool done() const { return done_; }  // "[DONE]" came
+  const std::optional<Pace>& pace() const { return pace_; }
 
  private:
   [[nodiscard]] Result<void> line(std::string_view text, std::string* out);
   std::string pending_;
   bool done_ = false;
+  std::optional<Pace> pace_;
 };
 
 }  // namespace gantry

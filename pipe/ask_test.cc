@@ -46,6 +46,19 @@ TEST(Ask, StreamIsTheSameInAnyCutting) {
   }
 }
 
+TEST(Ask, AWorkersOwnPace) {
+  const auto pace = [](const char* text) { return pace_of(nlohmann::json::parse(text)); };
+  const auto known = pace(R"({"timings":{"predicted_n":30,"predicted_ms":1500.0}})");
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->tokens, 30U);
+  EXPECT_EQ(known->seconds, 1.5);
+  for (const char* none : {"{}", R"({"timings":3})", R"({"timings":{"predicted_n":30}})",
+                           R"({"timings":{"predicted_n":-1,"predicted_ms":2}})",
+                           R"({"timings":{"predicted_n":1,"predicted_ms":0}})"}) {
+    EXPECT_FALSE(pace(none)) << none;
+  }
+}
+
 TEST(Ask, StreamErrorsAreErrors) {
   ChatStream stream;
   const Result<std::string> got =
@@ -62,7 +75,7 @@ class AskWorker : public ::testing::Test {
  protected:
   Result<std::string> run() {
     FakeOs os;
-    FakeSession session("m", foreman_.worker, &open_);
+    FakeSession session("m", foreman_.worker, &open_, &foreman_.tokens);
     return ask(os, session, {.prompt = "hi"}, cancel_, [this](std::string_view t) { live_ += t; });
   }
   FakeForemanForPipes foreman_;
@@ -77,6 +90,18 @@ TEST_F(AskWorker, GivesTheTextAndShowsItLive) {
   };
   EXPECT_EQ(*run(), "you said hi");
   EXPECT_EQ(live_, "you said hi");
+}
+
+TEST_F(AskWorker, ItsPaceIsTold) {
+  foreman_.worker.answer = [](const nlohmann::json&) {
+    http::Response response = chat_events("hi");
+    const nlohmann::json last = {{"choices", nlohmann::json::array()},
+                                 {"timings", {{"predicted_n", 12}, {"predicted_ms", 500.0}}}};
+    response.body = "data: " + last.dump() + "\n\n" + response.body;
+    return response;
+  };
+  EXPECT_EQ(*run(), "hi");
+  EXPECT_EQ(foreman_.tokens, 12U);
 }
 
 TEST_F(AskWorker, RefusalKeepsTheWorkersWords) {

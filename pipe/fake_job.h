@@ -10,6 +10,7 @@
 
 #include "base/fake_os.h"
 #include "foreman/client.h"
+#include "pipe/fake_session.h"
 
 namespace gantry {
 
@@ -56,28 +57,12 @@ class FakeModelWorker final : public Worker {
   std::unique_ptr<http::Server> server_;
 };
 
-class FakeSession final : public Session {
- public:
-  FakeSession(std::string m, Worker& w, int* o) : model_(m), worker_(w), open_(o) { ++*open_; }
-  ~FakeSession() override { --*open_; }
-  const std::string& model() const override { return model_; }
-  const std::string& device() const override { return device_; }
-  Worker& worker() override { return worker_; }
-  Bytes predicted() const override { return MiB(40); }
-  Bytes measured() const override { return MiB(30); }
-  double load_s() const override { return 0.5; }
-
- private:
-  const std::string model_, device_ = "cpu";
-  Worker& worker_;
-  int* open_;
-};
-
 class FakeForemanForPipes final : public ForemanClient {
  public:
   FakeModelWorker worker;
   FakeOs os;  // where decode() writes
   std::vector<std::string> opened;  // in order
+  uint64_t tokens = 0;  // that sessions told of
   int open_now = 0, open_most = 0, decodes = 0;
   std::map<std::string, Error> refuse;  // by model
 
@@ -85,7 +70,7 @@ class FakeForemanForPipes final : public ForemanClient {
                                                       bool) override {
     if (const auto found = refuse.find(model); found != refuse.end()) return fail(found->second);
     opened.push_back(model);
-    auto session = std::make_unique<FakeSession>(model, worker, &open_now);
+    auto session = std::make_unique<FakeSession>(model, worker, &open_now, &tokens);
     open_most = std::max(open_most, open_now);
     return session;
   }
@@ -107,6 +92,10 @@ class FakeForemanForPipes final : public ForemanClient {
   [[nodiscard]] Result<std::string> log(const std::string&, Bytes) override { return unused(); }
   std::vector<ModelStatus> models() override { return {}; }
   std::vector<LedgerStatus> ledger() override { return {}; }
+  [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string&, uint32_t) override {
+    return unused();
+  }
+  std::vector<LoadSeen> last_loads() override { return {}; }
   [[nodiscard]] Result<void> load(const std::string&, bool) override { return unused(); }
   [[nodiscard]] Result<void> unload(const std::string&) override { return unused(); }
   static tl::unexpected<Error> unused() { return fail(Code::kInternal, "not for pipes"); }

@@ -60,6 +60,7 @@ void audio_transcriptions(Call& call);
 void health(Call& call);
 void metrics(Call& call);
 void running(Call& call);
+void history(Call& call);
 void list_models(Call& call);
 void show_model(Call& call);
 void load_model(Call& call);

@@ -9,8 +9,9 @@ namespace gantry {
 
 class FakeSession final : public Session {
  public:
-  FakeSession(std::string model, Worker& worker, std::atomic<int>& open)
-      : model_(std::move(model)), worker_(worker), open_(open) {
+  FakeSession(std::string model, Worker& worker, std::atomic<int>& open,
+              std::atomic<uint64_t>& tokens)
+      : model_(std::move(model)), worker_(worker), open_(open), tokens_(tokens) {
     ++open_;
   }
   ~FakeSession() override { --open_; }
@@ -19,6 +20,7 @@ class FakeSession final : public Session {
   Worker& worker() override { return worker_; }
   Bytes predicted() const override { return MiB(10); }
   Bytes measured() const override { return MiB(9); }
+  void decoded(uint64_t tokens, double) override { tokens_ += tokens; }
   double load_s() const override { return 0; }
 
  private:
@@ -26,6 +28,7 @@ class FakeSession final : public Session {
   std::string device_ = "cpu";
   Worker& worker_;
   std::atomic<int>& open_;
+  std::atomic<uint64_t>& tokens_;
 };
 
 class FakeClient final : public ForemanClient {
@@ -51,6 +54,8 @@ class FakeClient final : public ForemanClient {
   bool hold_open = false;    // open waits for its cancel flag, as in a line
   bool hold_events = false;  // watch waits for the client to leave after its events
   std::atomic<int> sessions{0}, opened{0}, waiting{0}, watched{0};
+  std::atomic<uint64_t> tokens{0};  // that sessions told of
+  std::vector<LoadSeen> loads;
   std::atomic<bool> trusted{false};
   std::string decoded_bytes;   // what decode found in its file
   std::string loaded, unloaded;
@@ -72,7 +77,7 @@ class FakeClient final : public ForemanClient {
                                    [&](const ModelStatus& row) { return row.name == name; });
     if (!known && !is_trusted) return fail(Code::kNotFound, "no model " + name);
     ++opened;
-    return std::make_unique<FakeSession>(name, worker, sessions);
+    return std::make_unique<FakeSession>(name, worker, sessions, tokens);
   }
   [[nodiscard]] Result<StepReport> decode(const std::string& file, const std::string& wav,
                                           const http::Cancel&) override {
@@ -125,6 +130,15 @@ class FakeClient final : public ForemanClient {
   std::vector<LedgerStatus> ledger() override {
     return {{"cpu", MiB(300), MiB(100), MiB(90)}};
   }
+  [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string& model,
+                                                      uint32_t limit) override {
+    std::vector<LoadSeen> found;
+    for (const LoadSeen& seen : loads) {
+      if ((model.empty() || seen.model == model) && found.size() < limit) found.push_back(seen);
+    }
+    return found;
+  }
+  std::vector<LoadSeen> last_loads() override { return loads; }
   [[nodiscard]] Result<void> load(const std::string& model, bool is_trusted) override {
     trusted = is_trusted;
     if (open_fault) return fail(*open_fault);

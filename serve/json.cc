@@ -87,7 +87,31 @@ json running_json(const ModelStatus& model) {
           {"devices", devices},
           {"predicted_bytes", model.predicted.n},
           {"measured_bytes", model.measured.n},
+          {"waits", model.waits.empty() ? json(nullptr) : json(model.waits)},
+          {"lease_exceeded", model.grown},
           {"stream", stream_json(model)}};
+}
+
+json load_json(const LoadSeen& load) {
+  const auto number = [](const std::optional<double>& value) {
+    return value ? json(*value) : json(nullptr);
+  };
+  json devices = json::array();
+  for (const LoadBytes& bytes : load.bytes) {
+    devices.push_back({{"name", bytes.device},
+                       {"predicted_bytes", bytes.predicted.n},
+                       {"measured_bytes", bytes.measured ? json(bytes.measured->n) : json(nullptr)},
+                       {"error", number(bytes.error())}});
+  }
+  return {{"model", load.model},
+          {"loaded", time_or_null(load.at)},
+          {"end", load_end_name(load.end)},
+          {"sessions", load.sessions},
+          {"devices", devices},
+          {"load_seconds", {{"predicted", number(load.load_s_predicted)},
+                            {"measured", load.load_s}}},
+          {"decode", {{"predicted", number(load.decode_predicted)},
+                      {"measured", number(load.decode)}}}};
 }
 
 json ledger_json(const LedgerStatus& device) {

@@ -14,6 +14,7 @@ nlohmann::json job_json(const Job& job, const std::string* result = nullptr);
 
 nlohmann::json model_json(const ModelStatus& model);    // one of GET /v1/models
 nlohmann::json running_json(const ModelStatus& model);  // one of GET /running
+nlohmann::json load_json(const LoadSeen& load);         // one of GET /v1/history
 nlohmann::json ledger_json(const LedgerStatus& device);  // one of its "devices"
 
 }  // namespace gantry

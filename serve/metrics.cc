@@ -72,8 +72,44 @@ void write_models(Page& page, const std::vector<ModelStatus>& models) {
   for (const auto& model : models) page.sample(labels(model), model.measured.n);
   page.family("gantry_model_loaded", "gauge", "1 while the model is ready.");
   for (const auto& model : models) page.sample(labels(model), model.state == "ready" ? 1 : 0);
+  page.family("gantry_model_lease_exceeded_total", "counter",
+              "How often a worker of it held more than its lease.");
+  for (const auto& model : models) page.sample(labels(model), model.grown);
+  page.family("gantry_model_waits_for_memory", "gauge", "1 while others hold what it needs.");
+  for (const auto& model : models) page.sample(labels(model), model.waits.empty() ? 0 : 1);
   page.family("gantry_model_sessions", "gauge", "Leases held on the model.");
   for (const auto& model : models) page.sample(labels(model), model.sessions);
+}
+
+// Of each model's last load. What could not be seen has no sample.
+void write_loads(Page& page, const std::vector<LoadSeen>& loads) {
+  const auto each = [&](const auto& write) {
+    for (const LoadSeen& load : loads) {
+      for (const LoadBytes& bytes : load.bytes) {
+        write(Labels{{"model", load.model}, {"device", bytes.device}}, bytes);
+      }
+    }
+  };
+  page.family("gantry_load_predicted_bytes", "gauge", "Bytes booked for a model's last load.");
+  each([&](const Labels& labels, const LoadBytes& b) { page.sample(labels, b.predicted.n); });
+  page.family("gantry_load_measured_bytes", "gauge", "Highest that its worker was seen to hold.");
+  each([&](const Labels& labels, const LoadBytes& b) {
+    if (b.measured) page.sample(labels, b.measured->n);
+  });
+  page.family("gantry_load_error_ratio", "gauge", "Measured over predicted bytes, less 1.");
+  each([&](const Labels& labels, const LoadBytes& b) {
+    if (b.error()) page.sample_real(labels, *b.error());
+  });
+  page.family("gantry_load_seconds", "gauge", "From start to ready, measured.");
+  for (const LoadSeen& load : loads) page.sample_real({{"model", load.model}}, load.load_s);
+  page.family("gantry_load_predicted_seconds", "gauge", "From start to ready, predicted.");
+  for (const LoadSeen& load : loads) {
+    if (load.load_s_predicted) page.sample_real({{"model", load.model}}, *load.load_s_predicted);
+  }
+  page.family("gantry_decode_tokens_per_second", "gauge", "Decoding in the last load, measured.");
+  for (const LoadSeen& load : loads) {
+    if (load.decode) page.sample_real({{"model", load.model}}, *load.decode);
+  }
 }
 
 struct StreamFamily {
@@ -165,6 +201,7 @@ std::string render_metrics(const MetricsInput& input) {
   page.sample({{"version", input.version}}, 1);
   write_ledger(page, input.ledger);
   write_models(page, input.models);
+  write_loads(page, input.loads);
   write_streams(page, input.models);
   write_jobs(page, input.jobs);
   page.family("gantry_http_requests_total", "counter", "Requests by route and status.");

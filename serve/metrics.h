@@ -31,6 +31,7 @@ struct MetricsInput {
   std::string version;
   std::vector<LedgerStatus> ledger;
   std::vector<ModelStatus> models;
+  std::vector<LoadSeen> loads;  // the last of each model
   std::vector<Job> jobs;
   std::map<std::pair<std::string, int>, uint64_t> requests;
   uint32_t connections = 0;

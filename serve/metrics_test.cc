@@ -47,6 +47,36 @@ TEST(Metrics, TheWholePage) {
   }
 }
 
+TEST(Metrics, LoadsArePredictedAndMeasured) {
+  MetricsInput input;
+  input.models.resize(1);
+  input.models[0].name = "m";
+  input.models[0].grown = 3;
+  input.models[0].waits = "waits";
+  input.loads.resize(1);
+  input.loads[0].model = "m";
+  input.loads[0].load_s = 0.5;
+  input.loads[0].load_s_predicted = 0.25;
+  input.loads[0].decode = 12.5;
+  input.loads[0].bytes = {{"cpu", Bytes{100}, Bytes{125}}, {"gpu0", Bytes{7}, std::nullopt}};
+  const std::string page = render_metrics(input);
+  for (const char* line : {
+           "# TYPE gantry_load_predicted_bytes gauge\n"
+           "gantry_load_predicted_bytes{model=\"m\",device=\"cpu\"} 100\n"
+           "gantry_load_predicted_bytes{model=\"m\",device=\"gpu0\"} 7\n",
+           "gantry_load_measured_bytes{model=\"m\",device=\"cpu\"} 125\n",
+           "gantry_load_error_ratio{model=\"m\",device=\"cpu\"} 0.25\n",
+           "gantry_load_seconds{model=\"m\"} 0.5\n",
+           "gantry_load_predicted_seconds{model=\"m\"} 0.25\n",
+           "gantry_decode_tokens_per_second{model=\"m\"} 12.5\n",
+           "gantry_model_lease_exceeded_total{model=\"m\",kind=\"\"} 3\n",
+           "gantry_model_waits_for_memory{model=\"m\",kind=\"\"} 1\n",
+       }) {
+    EXPECT_NE(page.find(line), std::string::npos) << line << page;
+  }
+  EXPECT_EQ(page.find("measured_bytes{model=\"m\",device=\"gpu0\"}"), std::string::npos);
+}
+
 TEST(Metrics, StreamingModelsSayWhatTheyMove) {
   MetricsInput input;
   input.models.resize(2);

@@ -14,6 +14,7 @@ using nlohmann::json;
 namespace {
 
 constexpr Bytes kLogShown = KiB(64);
+constexpr uint32_t kLoadsListed = 200;
 constexpr uint32_t kJobsCounted = 10'000;
 
 const Use kAnyUse = {"this endpoint", {"language", "vision", "speech", "embedding", "command"}};
@@ -42,6 +43,7 @@ void metrics(Call& call) {
   input.version = call.api.options.version;
   input.ledger = call.api.foreman.ledger();
   input.models = call.api.foreman.models();
+  input.loads = call.api.foreman.last_loads();
   if (auto jobs = call.api.foreman.jobs(kJobsCounted)) input.jobs = std::move(*jobs);
   input.requests = call.api.counts.all();
   input.connections = call.api.connections;
@@ -65,6 +67,15 @@ void running(Call& call) {
                                  {"devices", devices},
                                  {"ram_budget", call.api.options.ram_budget},
                                  {"vram_budget", call.api.options.vram_budget}}));
+}
+
+void history(Call& call) {
+  const std::optional<std::string> model = call.request().query("model");
+  auto loads = call.api.foreman.history(model.value_or(""), kLoadsListed);
+  if (!loads) return call.reply(api_error(loads.error()));
+  json list = json::array();
+  for (const LoadSeen& load : *loads) list.push_back(load_json(load));
+  call.reply(json_response(200, {{"object", "list"}, {"data", list}}));
 }
 
 void list_models(Call& call) {

@@ -28,6 +28,32 @@ TEST_F(Models, ListsThemWithoutLoading) {
   EXPECT_EQ(foreman_.opened, 0);
 }
 
+TEST_F(Models, HistoryIsPredictedBesideMeasured) {
+  LoadSeen seen;
+  seen.model = "chat";
+  seen.end = LoadEnd::kGrew;
+  seen.sessions = 2;
+  seen.bytes = {{"cpu", Bytes{100}, Bytes{150}}, {"gpu0", Bytes{7}, std::nullopt}};
+  seen.load_s = 0.5;
+  foreman_.loads = {seen, seen};
+  foreman_.loads[1].model = "a b";
+  start();
+  const json all = json::parse(get("/v1/history").body);
+  ASSERT_EQ(all["data"].size(), 2u);
+  const json& load = all["data"][0];
+  EXPECT_EQ(load["model"], "chat");
+  EXPECT_EQ(load["end"], "grew");
+  EXPECT_EQ(load["devices"][0]["predicted_bytes"], 100);
+  EXPECT_EQ(load["devices"][0]["measured_bytes"], 150);
+  EXPECT_EQ(load["devices"][0]["error"], 0.5);
+  EXPECT_TRUE(load["devices"][1]["measured_bytes"].is_null());
+  EXPECT_EQ(load["load_seconds"]["measured"], 0.5);
+  EXPECT_TRUE(load["decode"]["predicted"].is_null());
+  const json one = json::parse(get("/v1/history?model=a%20b").body);
+  ASSERT_EQ(one["data"].size(), 1u);
+  EXPECT_EQ(one["data"][0]["model"], "a b");
+}
+
 TEST_F(Models, RunningShowsThoseThatHoldMemory) {
   foreman_.table[1].state = "ready";
   foreman_.table[1].placement.needs = {{"cpu", {}, {}, {}, {}}};

@@ -29,6 +29,13 @@ TEST_F(OpenAi, PassesAnAnswerOn) {
   EXPECT_FALSE(foreman_.trusted);
 }
 
+TEST_F(OpenAi, TheWorkersPaceIsKept) {
+  start();
+  foreman_.llama.set(Mode::kAnswer, R"({"timings":{"predicted_n":7,"predicted_ms":100.0}})");
+  EXPECT_EQ(post("/v1/chat/completions", chat()).status, 200);
+  EXPECT_EQ(foreman_.tokens, 7U);
+}
+
 TEST_F(OpenAi, EachEndpointReachesItsOwn) {
   start();
   EXPECT_EQ(post("/v1/completions", json{{"model", "chat"}, {"prompt", "a"}}).status, 200);

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "pipe/ask.h"
+
 namespace gantry {
 
 using nlohmann::json;
@@ -44,9 +46,28 @@ class Relay {
   }
 
   bool take_piece(std::string_view piece) {
-    if (streaming_) return call_.exchange.write(lines_.feed(piece)).has_value();
+    if (streaming_) {
+      const std::string_view lines = lines_.feed(piece);
+      note_pace(lines);
+      return call_.exchange.write(lines).has_value();
+    }
     if (status_ == 200 || body_.size() < kErrorBodyMax) body_ += piece;
     return true;
+  }
+
+  // Of a whole answer, or of the event that ends a stream.
+  void note_pace(std::string_view text) {
+    const size_t at = text.find("\"timings\"");
+    if (at == text.npos) return;
+    if (streaming_) {
+      const size_t start = text.rfind('\n', at);
+      text = text.substr(start == text.npos ? 0 : start + 1);
+      text = text.substr(0, text.find('\n'));
+      if (text.starts_with("data:")) text.remove_prefix(5);
+    }
+    const json answer = json::parse(text, nullptr, false);
+    if (!answer.is_object()) return;
+    if (const auto pace = pace_of(answer)) session_.decoded(pace->tokens, pace->seconds);
   }
 
   std::optional<http::Response> finish() {
@@ -55,6 +76,7 @@ class Relay {
       return std::nullopt;
     }
     if (status_ != 200) return error_response(worker_answer_error(status_, body_));
+    note_pace(body_);
     return text_response(200, type_.empty() ? "application/json" : type_, std::move(body_));
   }
 

@@ -28,6 +28,7 @@ constexpr Route kRoutes[] = {
     {{"GET", "/health"}, health, kLooks},
     {{"GET", "/metrics"}, metrics, kLooks},
     {{"GET", "/running"}, running, kLooks},
+    {{"GET", "/v1/history"}, history, kLooks},
     {{"GET", "/v1/models"}, list_models, kLooks},
     {{"GET", "/v1/models/{*}"}, show_model, kLooks},
     {{"POST", "/v1/chat/completions"}, chat_completions, kLong},

@@ -1,0 +1,44 @@
+// What may be taken of each device this very moment: other programs come and go after the audit.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "audit/machine.h"
+#include "config/config.h"
+#include "foreman/ledger.h"
+
+namespace gantry {
+
+struct LiveDevice {
+  std::string device;  // "cpu" stands for host memory
+  Bytes free;          // less the reserve
+  std::vector<Holder> holders;  // as far as the system tells; host memory: see largest_holder
+};
+
+// Thread-safe.
+class Live {
+ public:
+  virtual ~Live() = default;
+  // The devices named, as they are now; those that cannot be asked are left out. Reading host
+  // memory takes a millisecond; accelerators are asked in a process of their own, and only where
+  // one is named.
+  virtual std::vector<LiveDevice> look(const std::vector<std::string>& devices) = 0;
+  // Of host memory: the program that holds most, besides ourselves and `ours`.
+  virtual std::optional<Holder> largest_holder(const std::set<int>& ours) = 0;
+};
+
+// `machine` says which accelerators there are, `config` what is left to others; both outlive it.
+std::unique_ptr<Live> real_live(Os& os, const Machine& machine, const Config& config,
+                                const std::string& worker_exe);
+
+// What the user leaves to others on one device.
+Bytes reserve_of(const Config& config, const std::string& device, Bytes total);
+// The machine as it may be planned with: free memory less the reserves.
+Machine without_reserve(Machine machine, const Config& config);
+
+}  // namespace gantry
