@@ -20,10 +20,12 @@ ANSWERS_S_MAX = 900
 SCREEN = (1920, 1080)
 SAMPLE_S = 0.02  # of a process that looks at a picture
 # llama.cpp's own account of what it allocated, to a hundredth of a MiB.
-BUFFERS = {"weights": r" model buffer size = +([\d.]+) MiB",
-           "kv": r" (?:KV|RS) buffer size = +([\d.]+) MiB",
-           "compute": r" (?:compute|output) buffer size = +([\d.]+) MiB",
-           "encoder": r"load_hparams: model size: +([\d.]+) MiB"}
+BUFFERS = {"weights": r" (\S+) +model buffer size = +([\d.]+) MiB",
+           "kv": r" (\S+) +(?:KV|RS) buffer size = +([\d.]+) MiB",
+           "compute": r" (\S+) +(?:compute|output) buffer size = +([\d.]+) MiB",
+           "encoder": r" (load_hparams): model size: +([\d.]+) MiB"}
+PHANTOM = "Phantom0"  # lab/phantom's first device
+PHANTOM_MEMORY = "512GiB"
 
 
 class Local(http.client.HTTPConnection):
@@ -53,8 +55,19 @@ def parameters(row):
     """What llama-server and llama-fit-params both take: the row, and nothing by itself."""
     return ["-m", row["file"], "-c", str(row["context"]), "-np", str(row["parallel"]),
             "-b", str(row["ubatch"]), "-ub", str(row["ubatch"]), "-ctk", row["cache_k"],
-            "-ctv", row["cache_v"], "-fa", "on" if row["flash"] else "off", "-ngl", "0",
-            "--device", "none", "--load-mode", "none"]
+            "-ctv", row["cache_v"], "-fa", "on" if row["flash"] else "off",
+            "-ngl", str(row["gpu_layers"]), "--load-mode", "none",
+            "--device", PHANTOM if row["gpu_layers"] else "none"]
+
+
+def environment(row, phantom, preload=None):
+    """Of a program of the engine: with an accelerator that is not here, where the row has one."""
+    out = dict(os.environ)
+    if row["gpu_layers"]:
+        out.update(GGML_BACKEND_PATH=str(phantom), GANTRY_PHANTOM=PHANTOM_MEMORY)
+    if preload:
+        out["LD_PRELOAD"] = str(preload)
+    return out
 
 
 def server_command(engine, row, socket_path):
@@ -70,11 +83,14 @@ def server_command(engine, row, socket_path):
 
 
 def buffers(log):
-    """Bytes of ggml's buffers by kind, from the log of one load."""
-    out = {kind: round(sum(float(size) for size in re.findall(pattern, log)) * MIB)
-           for kind, pattern in BUFFERS.items()}
+    """Bytes of ggml's buffers by kind, from the log of one load; "device": on the accelerator."""
+    found = {kind: [(name, round(float(size) * MIB)) for name, size in re.findall(pattern, log)]
+             for kind, pattern in BUFFERS.items()}
+    out = {kind: sum(size for _, size in sizes) for kind, sizes in found.items()}
     out["weights"] += out.pop("encoder")
     out["ggml"] = out["weights"] + out["kv"] + out["compute"]
+    out["device"] = sum(size for sizes in found.values() for name, size in sizes
+                        if name == PHANTOM)
     return out
 
 
@@ -151,36 +167,50 @@ def wait_until_ready(server, path):
     raise OSError(f"llama-server was not ready after {LOADS_S_MAX} s")
 
 
-def measure(engine, row, populate):
+def watched(server, path, row, prefix):
+    """Bytes of the server's process after it answered; None where the row asks nothing."""
+    wait_until_ready(server, path)
+    if not row["prompt"]:
+        return None
+    ask(path, row)
+    size = process_size(server.pid, prefix)
+    if row["mmproj"]:
+        size = most_while(lambda: show(path), lambda: process_size(server.pid, prefix))
+    return size
+
+
+def stop(server):
+    server.send_signal(signal.SIGTERM)
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def measure(engine, row, populate, phantom):
     """{"weights", "kv", "compute", "ggml", "process"} in bytes, or {"error"}.
 
-    No "process" where the row has no prompt: then its worst case is not reached. `populate`: the
-    library that makes ggml's buffers present (populate.c).
+    No "process" where the row has no prompt: then its worst case is not reached. On an accelerator
+    "device" alone is compared. `populate`: the library that makes ggml's buffers present
+    (populate.c); nothing is allocated on a device that is not here.
     """
-    environment = {**os.environ, "LD_PRELOAD": str(populate)} if populate else None
     with tempfile.TemporaryDirectory(prefix="gp") as folder, open(f"{folder}/log", "w+") as log:
         path = f"{folder}/s.sock"
         server = subprocess.Popen(server_command(engine, row, path), stdout=log,
-                                  stderr=subprocess.STDOUT, env=environment)
+                                  stderr=subprocess.STDOUT,
+                                  env=environment(row, phantom, populate))
         try:
-            wait_until_ready(server, path)
-            prefix = engine.resolve().parent
-            if row["prompt"]:
-                ask(path, row)
-            size = process_size(server.pid, prefix)
-            if row["prompt"] and row["mmproj"]:
-                size = most_while(lambda: show(path), lambda: process_size(server.pid, prefix))
+            size = watched(server, path, row, engine.resolve().parent)
         except (OSError, http.client.HTTPException) as error:
             log.seek(0)
             last = log.read().strip().splitlines()[-1:]
             return {"error": f"{error}; its last line: {''.join(last)[:200]}"}
         finally:
-            server.send_signal(signal.SIGTERM)
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            stop(server)
         log.seek(0)
         out = buffers(log.read())
-    return {**out, "process": size} if row["prompt"] else out
+    if row["gpu_layers"]:
+        return {"device": out["device"]}
+    del out["device"]
+    return out if size is None else {**out, "process": size}

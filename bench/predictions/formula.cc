@@ -1,6 +1,7 @@
 // The planner's formula for any configuration, also those that no flag of `gantry plan` names.
 // Reads rows of JSON, one a line; writes one line for each: {"id", "weights", "kv", "compute",
-// "overhead"} of host memory, or {"id", "error"}.
+// "overhead", "work"} of host memory and {"device": {...}} where layers are on one, or {"id",
+// "error"}.
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -45,15 +46,24 @@ Result<gantry::Wish> wish_of(gantry::Os& os, const json& row) {
   return wish;
 }
 
+json parts(const gantry::Need& need) {
+  return {{"weights", need.weights.n}, {"kv", need.kv.n}, {"compute", need.compute.n},
+          {"overhead", need.overhead.n}};
+}
+
 json answer(gantry::Os& os, const json& row) {
   const json id = row.at("id");
   const Result<gantry::Wish> wish = wish_of(os, row);
   if (!wish) return {{"id", id}, {"error", wish.error().message}};
-  const gantry::Need need = gantry::needs_of(*wish, std::string(), 0, {}).front();
-  return {{"id", id}, {"weights", need.weights.n}, {"kv", need.kv.n},
-          {"compute", need.compute.n}, {"overhead", need.overhead.n},
-          {"work", gantry::llama_work_bytes(*wish).n},
-          {"context", gantry::context_of(*wish)}};
+  // llama.cpp counts the output as one layer more.
+  const auto layers = row.at("gpu_layers").get<uint32_t>();
+  const std::vector<gantry::Need> needs =
+      gantry::needs_of(*wish, layers == 0 ? "" : "gpu0", layers == 0 ? 0 : layers - 1, {});
+  json out = parts(needs.back());
+  out["id"] = id;
+  out["work"] = gantry::llama_work_bytes(*wish).n;
+  if (needs.size() > 1) out["device"] = parts(needs.front());
+  return out;
 }
 
 }  // namespace

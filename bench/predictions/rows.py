@@ -7,8 +7,10 @@ import collections
 # with the number of layers has its real size.
 Model = collections.namedtuple("Model", "name about synth mmproj embeddings f16",
                                defaults=(False, False, False))
-Config = collections.namedtuple(
-    "Config", "name context_each parallel ubatch cache flash prompt")
+NONE, HALF, ALL = "none", "half", "all"  # layers on an accelerator
+Config = collections.namedtuple("Config",
+                                "name context_each parallel ubatch cache flash prompt gpu",
+                                defaults=(NONE,))
 
 MODELS = [
     Model("llama3-1b", "Llama 3.2 1B: grouped heads, large vocabulary, tied",
@@ -69,11 +71,19 @@ MODELS = [
 # the CPU's work buffer then grows with the part of it in use. 0: that would take minutes, so only
 # ggml's buffers are compared.
 CONFIGS = [
-    Config("2k", 2048, 1, 512, "f16", False, 2040),
+    Config("512", 512, 1, 512, "f16", False, 504),
+    Config("2k", 2048, 1, 512, "f16", False, 0),
     Config("8k flash", 8192, 1, 512, "f16", True, 512),
     Config("2k x 4 q8_0 flash", 2048, 4, 512, "q8_0", True, 512),
     Config("8k batch 2048", 8192, 1, 2048, "f16", False, 0),
     Config("32k q4_0 flash batch 2048", 32768, 1, 2048, "q4_0", True, 0),
+]
+# On an accelerator that is not here (lab/phantom): what the engine would put there.
+GPU_CONFIGS = [
+    Config("8k flash, GPU", 8192, 1, 512, "f16", True, 0, ALL),
+    Config("8k, GPU", 8192, 1, 512, "f16", False, 0, ALL),
+    Config("8k flash, half on a GPU", 8192, 1, 512, "f16", True, 0, HALF),
+    Config("32k q4_0 flash batch 2048, GPU", 32768, 1, 2048, "q4_0", True, 0, ALL),
 ]
 ENCODER_CONFIGS = [
     Config("512", 512, 1, 512, "f16", False, 504),
@@ -96,27 +106,35 @@ MICRO_CONFIGS = [
 ]
 
 
-def configs_of(model):
+def configs_of(model, phantom):
+    """The configurations of a model; with `phantom` also those on an accelerator."""
     if model in MICRO:
         return MICRO_CONFIGS
     if model.embeddings:
         return ENCODER_CONFIGS
+    configs = [*CONFIGS, *(GPU_CONFIGS if phantom and not model.mmproj else [])]
     if not model.f16:
-        return CONFIGS
+        return configs
     return [config._replace(name=config.name.replace(config.cache, "f16"), cache="f16")
-            for config in CONFIGS]
+            for config in configs]
 
 
-def row_of(model, config, file, mmproj, trained):
-    """One row as every tool gets it; `trained`: the context that a 0 stands for."""
+def gpu_layers(share, layers):
+    """llama.cpp's -ngl: the output counts as one layer more."""
+    return {NONE: 0, HALF: layers // 2 + 1, ALL: layers + 1}[share]
+
+
+def row_of(model, config, files, card):
+    """One row as every tool gets it; `card`: of `gantry inspect`, for what a 0 stands for."""
+    trained = card["context_trained"]
     each = config.context_each or trained
     if model.embeddings:  # an encoder sees a whole input in one physical batch
         batch = each
     else:
         batch = min(config.ubatch, each)
     return {"id": f"{model.name} / {config.name}", "model": model.name, "config": config.name,
-            "file": str(file), "mmproj": str(mmproj or ""), "context_each": each,
+            "file": str(files[0]), "mmproj": str(files[1] or ""), "context_each": each,
             "context": each * config.parallel, "parallel": config.parallel, "ubatch": batch,
             "cache_k": config.cache, "cache_v": config.cache, "flash": config.flash,
-            "embeddings": model.embeddings, "gpu_layers": 0,
+            "embeddings": model.embeddings, "gpu_layers": gpu_layers(config.gpu, card["layers"]),
             "prompt": each - 8 if config.prompt == WHOLE else config.prompt}

@@ -5,7 +5,9 @@ import statistics
 
 MIB = 1 << 20
 BEGIN, END = "<!-- figures: bench/predictions/run -->", "<!-- end of figures -->"
-COLUMNS = ("ggml", "process")
+COLUMNS = ("ggml", "device", "process")
+TITLES = {"ggml": "Weights, caches and compute buffers in host memory",
+          "device": "The same on an accelerator", "process": "The whole process"}
 # Errors below this are not told apart: buffers of the log have two decimals of a MiB.
 SAME_BYTES = MIB // 20
 
@@ -68,10 +70,10 @@ def line_of(row):
     """One row for a terminal."""
     if "error" in row["measured"]:
         return f"  not measured: {row['measured']['error']}"
-    parts = [f"{tool} {cell(row, tool, 'ggml')} / {cell(row, tool, 'process')}"
+    columns = [column for column in COLUMNS if column in row["measured"]]
+    parts = [f"{tool} {' / '.join(cell(row, tool, column) for column in columns)}"
              for tool in row["predicted"]]
-    sizes = " / ".join(f"{row['measured'][column] / MIB:.1f}" for column in COLUMNS
-                       if column in row["measured"])
+    sizes = " / ".join(f"{row['measured'][column] / MIB:.1f}" for column in columns)
     return f"  {sizes} MiB: " + ", ".join(parts)
 
 
@@ -96,24 +98,19 @@ def figures(result):
     """The part of the page between the two markers."""
     what = result["machine"]
     lines = ["", f"Measured {result['date']} on {what['cores']} cores of {what['cpu']}, "
-             f"{what['memory_bytes'] / (1 << 30):.0f} GiB.", "",
-             "| tool | version | rows | ggml: median | worst | nearest | process: median | worst | "
-             "nearest |", "|---|---|---:|---:|---:|---:|---:|---:|---:|"]
+             f"{what['memory_bytes'] / (1 << 30):.0f} GiB. Sizes of errors: median, worst, and on "
+             "how many rows of all it was nearest.", "",
+             "| tool | version | ggml | device | process |", "|---|---|---|---|---|"]
     for tool, by in result["summary"].items():
-        line = f"| {tool} | {result['tools'][tool]['version']} "
-        line += f"| {by['ggml']['rows'] if 'ggml' in by else 0} |"
-        for column in COLUMNS:
-            if column not in by:
-                line += " - | - | - |"
-                continue
-            got = by[column]
-            line += (f" {got['median_percent']:.2f} % | {got['worst_percent']:.1f} % | "
-                     f"{got['nearest']} |")
-        lines.append(line)
+        cells = [f"{got['median_percent']:.2f} %, {got['worst_percent']:.1f} %, "
+                 f"{got['nearest']} of {got['rows']}" if (got := by.get(column)) else "-"
+                 for column in COLUMNS]
+        lines.append(f"| {tool} | {result['tools'][tool]['version']} | {' | '.join(cells)} |")
     for name, why in result["not_measured"].items():
-        lines.append(f"| {name} | not measured: {why} | | | | | | | |")
-    lines += ["", "### Weights, caches and compute buffers", "", *table_of(result, "ggml"), "",
-              "### The whole process", "", *table_of(result, "process"), ""]
+        lines.append(f"| {name} | not measured: {why} | | | |")
+    for column, title in TITLES.items():
+        lines += ["", f"### {title}", "", *table_of(result, column)]
+    lines.append("")
     return "\n".join(lines)
 
 

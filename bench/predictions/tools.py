@@ -78,6 +78,8 @@ class Formula:
         got = self.lines.ask(row)
         if "error" in got:
             return got
+        if row["gpu_layers"]:
+            return {"device": sum(got["device"][part] for part in ("weights", "kv", "compute"))}
         # The CPU backend's work buffer is memory of the process, not one of ggml's buffers.
         compute = got["compute"] - got["work"]
         return {"weights": got["weights"], "kv": got["kv"], "compute": compute,
@@ -86,6 +88,49 @@ class Formula:
 
     def close(self):
         self.lines.close()
+
+
+class DryRun:
+    """Ours: the engine's dry run with the parameters that gantryd gives llama-server."""
+
+    name = "gantry dry run"
+    claims_process = False
+
+    def __init__(self, options):
+        self.program = options.programs / "gantry-worker"
+        self.phantom = options.phantom
+        asked = subprocess.run([self.program, "--help"], capture_output=True, text=True,
+                               check=False) if self.program.exists() else None
+        if asked is None or "dry-run" not in asked.stdout:
+            raise Missing("gantry-worker has no dry run")
+        self.version = "this build"
+
+    def predict(self, row):
+        command = [self.program, "dry-run", "-m", row["file"], "-c", str(row["context"]), "--np",
+                   str(row["parallel"]), "--ub", str(row["ubatch"]), "--ctk", row["cache_k"],
+                   "--ctv", row["cache_v"], "--fa", "on" if row["flash"] else "off"]
+        command += ["--embeddings"] if row["embeddings"] else []
+        command += ["--mmproj", row["mmproj"]] if row["mmproj"] else []
+        command += (["--plugin", self.phantom, "--ngl", str(row["gpu_layers"])]
+                    if row["gpu_layers"] else ["--devices", "none"])
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S_MAX,
+                              check=False, env=engine.environment(row, self.phantom))
+        line = next((one for one in done.stdout.splitlines() if one.startswith("{")), None)
+        report = json.loads(line) if line else {}
+        if "host" not in report:
+            last = (done.stderr + done.stdout).strip().splitlines()[-1:] or ["no output"]
+            return {"error": last[0][:200]}
+        if row["gpu_layers"]:
+            return {"device": sum(size for device in report["devices"]
+                                  for size in device.values() if isinstance(size, int))}
+        host = report["host"]
+        weights = host["model"] + host.get("mmproj", 0)
+        total = weights + host["context"] + host["compute"]
+        return {"weights": weights, "kv": host["context"], "compute": host["compute"],
+                "ggml": total, "process": total}
+
+    def close(self):
+        pass
 
 
 class PlanCommand:
@@ -103,7 +148,8 @@ class PlanCommand:
         self.machine.write_text(json.dumps(MACHINE))
 
     def predict(self, row):
-        if row["ubatch"] != 512 or not row["flash"] or row["embeddings"] or row["mmproj"]:
+        special = row["embeddings"] or row["mmproj"] or row["gpu_layers"]
+        if row["ubatch"] != 512 or not row["flash"] or special:
             return {"error": "no flag for this configuration"}
         done = subprocess.run(
             [self.program, "plan", row["file"], "--machine", self.machine, "--json", "--no-stream",
@@ -131,17 +177,21 @@ class FitParams:
         if not self.program.exists():
             raise Missing(f"{self.program} is not there")
         self.version = "of the engine that is measured"
+        self.phantom = options.phantom
 
     def predict(self, row):
         command = [self.program, *engine.parameters(row), "-fitp", "on"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S_MAX,
-                              check=False)
-        host = [line.split() for line in done.stdout.splitlines() if line.startswith("Host ")]
+                              check=False, env=engine.environment(row, self.phantom))
+        place = engine.PHANTOM if row["gpu_layers"] else "Host"
+        host = [line.split() for line in done.stdout.splitlines() if line.startswith(place + " ")]
         if done.returncode != 0 or not host:
             last = done.stderr.strip().splitlines()[-1:] or ["no output"]
             return {"error": f"status {done.returncode}: {last[0][:200]}"}
         weights, kv, compute = (int(word) * MIB for word in host[0][1:4])
         total = weights + kv + compute
+        if row["gpu_layers"]:
+            return {"device": total}
         return {"weights": weights, "kv": kv, "compute": compute, "ggml": total, "process": total}
 
     def close(self):
@@ -175,12 +225,13 @@ class Node:
         self.lines = Lines(["node", "estimate.mjs"], folder)
 
     def predict(self, row):
-        got = self.lines.ask(row)
-        part = got.get(self.part, got)
-        if "error" in part:
-            return {"error": part["error"]}
-        total = part["weights"] + part["context"]
-        return {"weights": part["weights"], "ggml": total, "process": total}
+        got = self.lines.ask({**row, "part": self.part})
+        if "error" in got:
+            return {"error": got["error"]}
+        total = got["weights"] + got["context"]
+        if row["gpu_layers"]:
+            return {"device": total}
+        return {"weights": got["weights"], "ggml": total, "process": total}
 
     def close(self):
         self.lines.close()
@@ -204,6 +255,8 @@ class GgufParser:
         got = self.lines.ask(row)
         if got.get("error"):
             return {"error": got["error"]}
+        if row["gpu_layers"]:
+            return {"device": got["device"]}
         return {**{part: got[part] for part in ("weights", "kv", "compute")},
                 "ggml": got["weights"] + got["kv"] + got["compute"], "process": got["process"]}
 
@@ -216,10 +269,10 @@ MACHINE = {
     "memory": {"total_bytes": 64 << 30, "available_bytes": 60 << 30},
     "devices": [{"name": "cpu", "kind": "cpu", "total_bytes": 64 << 30, "free_bytes": 60 << 30}]}
 
-MAKERS = [Formula, PlanCommand, FitParams, lambda options: Node(options, "formula"),
+MAKERS = [Formula, DryRun, PlanCommand, FitParams, lambda options: Node(options, "formula"),
           lambda options: Node(options, "simulation"), GgufParser]
-NAMES = ["gantry formula", "gantry plan", "llama-fit-params", "node-llama-cpp formula",
-         "node-llama-cpp simulation", "gguf-parser-go"]
+NAMES = ["gantry formula", "gantry dry run", "gantry plan", "llama-fit-params",
+         "node-llama-cpp formula", "node-llama-cpp simulation", "gguf-parser-go"]
 
 
 def open_all(options, missing):

@@ -30,6 +30,7 @@ type answer struct {
 	KV      uint64 `json:"kv"`
 	Compute uint64 `json:"compute"`
 	Process uint64 `json:"process"`
+	Device  uint64 `json:"device"` // of the accelerator, where layers are there
 	Error   string `json:"error,omitempty"`
 }
 
@@ -80,7 +81,9 @@ func estimate(r row) (out answer) {
 		compute := host.Computation
 		out.Compute += uint64(compute.Input + max(compute.Compute, compute.Output))
 	}
-	out.Process = uint64(whole.SummarizeItem(false, 0, 0).RAM.UMA)
+	item := whole.SummarizeItem(false, 0, 0)
+	out.Process = uint64(item.RAM.UMA)
+	out.Device = uint64(item.VRAMs[0].NonUMA)
 	return out
 }
 
