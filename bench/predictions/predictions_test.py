@@ -115,6 +115,15 @@ class TableTest(unittest.TestCase):
         self.assertIsNone(table.ours_is_best(c, "ggml"))
         self.assertIsNone(table.ours_is_best(d, "ggml"))
 
+    def test_why_ours_is_not_best(self):
+        self.assertEqual(table.why_not(self.ROWS[1], "ggml"),
+                         "b: other is off by 2.0 MiB, gantry formula by 10.0")
+        one = row("e", {"weights": 50 * MIB, "kv": 10 * MIB, "ggml": 60 * MIB},
+                  gantry_formula={"weights": 50 * MIB, "kv": 13 * MIB, "ggml": 63 * MIB},
+                  other={"ggml": 60 * MIB})
+        self.assertEqual(table.why_not(one, "ggml"), "e: other is off by 0.0 MiB, gantry formula "
+                                                     "by 3.0 (kv +3.0 MiB)")
+
     def test_the_page_keeps_its_words_and_the_json_its_rows(self):
         result = self.result()
         text = table.figures(result)

@@ -41,6 +41,25 @@ def ours_is_best(row, column):
     return None if best is None or not ours else min(ours) <= best + SAME_BYTES
 
 
+def why_not(row, column):
+    """For a row where none of ours is nearest: who is, and which part of ours is how far off."""
+    near = min((abs(error_of(row, tool, column)), tool) for tool in row["predicted"]
+               if error_of(row, tool, column) is not None)
+    error, ours = min((abs(error_of(row, tool, column)), tool) for tool in row["predicted"]
+                      if is_ours(tool) and error_of(row, tool, column) is not None)
+    measured, predicted = row["measured"], row["predicted"][ours]
+    parts = {part: predicted[part] - measured[part] for part in ("weights", "kv", "compute")
+             if part in predicted and part in measured}
+    if column == "process":
+        parts["the process's own"] = (predicted["process"] - predicted["ggml"]
+                                      - measured["process"] + measured["ggml"])
+    told = ", ".join(f"{part} {size / MIB:+.1f} MiB" for part, size in
+                     sorted(parts.items(), key=lambda item: -abs(item[1]))
+                     if abs(size) > SAME_BYTES)
+    return (f"{row['id']}: {near[1]} is off by {near[0] / MIB:.1f} MiB, {ours} by "
+            f"{error / MIB:.1f}" + (f" ({told})" if told else ""))
+
+
 def summary(result):
     """By tool and column: median and worst of the errors' sizes, and how often it was nearest."""
     out = {}
@@ -110,6 +129,10 @@ def figures(result):
         lines.append(f"| {name} | not measured: {why} | | | |")
     for column, title in TITLES.items():
         lines += ["", f"### {title}", "", *table_of(result, column)]
+        behind = [row for row in result["rows"] if ours_is_best(row, column) is False]
+        if behind:
+            lines += ["", f"Ours is not nearest on {len(behind)} rows (*):", "",
+                      *[f"- {why_not(row, column)}" for row in behind]]
     lines.append("")
     return "\n".join(lines)
 
