@@ -1,6 +1,6 @@
 // The planner's formula for any configuration, also those that no flag of `gantry plan` names.
 // Reads rows of JSON, one a line; writes one line for each: {"id", "weights", "kv", "compute",
-// "overhead", "work"} of host memory and {"device": {...}} where layers are on one, or {"id",
+// "overhead"} of host memory and {"device": {...}} where layers are on one, or {"id",
 // "error"}.
 #include <cstdio>
 #include <iostream>
@@ -61,7 +61,6 @@ json answer(gantry::Os& os, const json& row) {
       gantry::needs_of(*wish, layers == 0 ? "" : "gpu0", layers == 0 ? 0 : layers - 1, {});
   json out = parts(needs.back());
   out["id"] = id;
-  out["work"] = gantry::llama_work_bytes(*wish).n;
   if (needs.size() > 1) out["device"] = parts(needs.front());
   return out;
 }

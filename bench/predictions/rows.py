@@ -83,8 +83,9 @@ GPU_CONFIGS = [
     Config("8k flash, GPU", 8192, 1, 512, "f16", True, 0, ALL),
     Config("8k, GPU", 8192, 1, 512, "f16", False, 0, ALL),
     Config("8k flash, half on a GPU", 8192, 1, 512, "f16", True, 0, HALF),
-    Config("32k q4_0 flash batch 2048, GPU", 32768, 1, 2048, "q4_0", True, 0, ALL),
 ]
+GPU_MODELS = ("llama3-1b", "llama3-8b-cut", "qwen3-0.6b", "qwen3-moe-cut", "gemma3-1b",
+              "phi3-mini-cut", "mamba2-2.7b-cut", "granite-hybrid", "lfm2-1.2b")
 ENCODER_CONFIGS = [
     Config("512", 512, 1, 512, "f16", False, 504),
     Config("512 flash", 512, 1, 512, "f16", True, 504),
@@ -112,7 +113,7 @@ def configs_of(model, phantom):
         return MICRO_CONFIGS
     if model.embeddings:
         return ENCODER_CONFIGS
-    configs = [*CONFIGS, *(GPU_CONFIGS if phantom and not model.mmproj else [])]
+    configs = [*CONFIGS, *(GPU_CONFIGS if phantom and model.name in GPU_MODELS else [])]
     if not model.f16:
         return configs
     return [config._replace(name=config.name.replace(config.cache, "f16"), cache="f16")

@@ -80,11 +80,9 @@ class Formula:
             return got
         if row["gpu_layers"]:
             return {"device": sum(got["device"][part] for part in ("weights", "kv", "compute"))}
-        # The CPU backend's work buffer is memory of the process, not one of ggml's buffers.
-        compute = got["compute"] - got["work"]
-        return {"weights": got["weights"], "kv": got["kv"], "compute": compute,
-                "ggml": got["weights"] + got["kv"] + compute,
-                "process": sum(got[part] for part in ("weights", "kv", "compute", "overhead"))}
+        total = got["weights"] + got["kv"] + got["compute"]
+        return {"weights": got["weights"], "kv": got["kv"], "compute": got["compute"],
+                "ggml": total, "process": total + got["overhead"]}
 
     def close(self):
         self.lines.close()

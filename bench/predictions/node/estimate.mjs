@@ -7,8 +7,18 @@ import {GgmlType, GgufInsights, readGgufFileInfo} from "node-llama-cpp";
 const types = {f32: GgmlType.F32, f16: GgmlType.F16, bf16: GgmlType.BF16, q8_0: GgmlType.Q8_0,
     q5_1: GgmlType.Q5_1, q5_0: GgmlType.Q5_0, q4_1: GgmlType.Q4_1, q4_0: GgmlType.Q4_0};
 
+const read = {};  // of the file that was asked for last
+
+async function insightsOf(file) {
+    if (read.file !== file) {
+        read.insights = await GgufInsights.from(await readGgufFileInfo(file));
+        read.file = file;
+    }
+    return read.insights;
+}
+
 async function estimate(row) {
-    const insights = await GgufInsights.from(await readGgufFileInfo(row.file));
+    const insights = await insightsOf(row.file);
     const model = {gpuLayers: row.gpu_layers, useMmap: false};
     const context = {
         contextSize: row.context_each, modelGpuLayers: row.gpu_layers,
