@@ -72,7 +72,6 @@ MODELS = [
 # ggml's buffers are compared.
 CONFIGS = [
     Config("512", 512, 1, 512, "f16", False, 504),
-    Config("2k", 2048, 1, 512, "f16", False, 0),
     Config("8k flash", 8192, 1, 512, "f16", True, 512),
     Config("2k x 4 q8_0 flash", 2048, 4, 512, "q8_0", True, 512),
     Config("8k batch 2048", 8192, 1, 2048, "f16", False, 0),
