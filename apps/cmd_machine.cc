@@ -66,7 +66,11 @@ Result<void> devices(const CliContext& context, const DeviceFlags& flags) {
   if (flags.bench) {
     Result<void> made = context.os.make_dirs(dir_name(options->bench_file), 0700);
     if (!made) return made;
-    if (Result<void> done = bench(context.os, *options, &*machine); !done) return done;
+    const BenchHooks hooks = {[](const std::string& line) {
+                                std::fprintf(stderr, "%s\n", line.c_str());
+                              },
+                              &context.interrupt.flag()};
+    if (Result<void> done = bench(context.os, *options, &*machine, hooks); !done) return done;
   }
   if (context.json) return print(machine_json(*machine).dump(2) + "\n");
   std::string out;
@@ -193,7 +197,7 @@ void add_plan(CLI::App& app, CliContext& context) {
 void add_machine_commands(CLI::App& app, CliContext& context) {
   DeviceFlags& device = context.keep<DeviceFlags>();
   CLI::App* command = app.add_subcommand("devices", "What this machine has, one line each");
-  command->add_flag("--bench", device.bench, "Measure memory and disk bandwidth, and keep them");
+  command->add_flag("--bench", device.bench, "Measure memory, disk and each device's rates, and keep them");
   command->add_flag("--json", context.json, "Machine-readable");
   command->callback([&context, &device] {
     context.work = [&context, &device] { return context.finish(devices(context, device)); };
