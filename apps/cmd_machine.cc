@@ -197,7 +197,8 @@ void add_plan(CLI::App& app, CliContext& context) {
 void add_machine_commands(CLI::App& app, CliContext& context) {
   DeviceFlags& device = context.keep<DeviceFlags>();
   CLI::App* command = app.add_subcommand("devices", "What this machine has, one line each");
-  command->add_flag("--bench", device.bench, "Measure memory, disk and each device's rates, and keep them");
+  command->add_flag("--bench", device.bench,
+                    "Measure memory, disk and each device's rates, and keep them");
   command->add_flag("--json", context.json, "Machine-readable");
   command->callback([&context, &device] {
     context.work = [&context, &device] { return context.finish(devices(context, device)); };

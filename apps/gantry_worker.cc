@@ -38,7 +38,8 @@ void add_calibrate(CLI::App& app, gantry::CalibrateOptions* options) {
   CLI::App* calibrate = app.add_subcommand(
       "calibrate", "Measure how fast a device multiplies each quantisation: JSON lines");
   calibrate->add_option("--device", options->device, "ggml's name of it")->capture_default_str();
-  calibrate->add_option("--only", options->only, "one quantisation, for example Q4_K");
+  calibrate->add_option("--only", options->only, "quantisations, for example Q4_K,Q6_K")
+      ->delimiter(',');
   calibrate->add_option("-t,--threads", options->threads, "compute threads; 0: one a processor");
   calibrate->add_flag("--quick", options->quick, "the four commonest quantisations alone");
 }

@@ -177,7 +177,9 @@ std::optional<double> read_file_speed(const std::string& path) {
   std::vector<std::thread> pool;
   try {
     for (size_t i = 0; i < kReadsAtOnce; ++i) pool.emplace_back(read_blocks, &reading);
-  } catch (const std::system_error&) {  // fewer threads, then
+  } catch (const std::system_error&) {
+    for (std::thread& thread : pool) thread.join();
+    return std::nullopt;  // no thread to be had
   }
   for (std::thread& thread : pool) thread.join();
   const double seconds = seconds_since(start);

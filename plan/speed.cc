@@ -27,7 +27,7 @@ constexpr double kWhisperSteps = 34;     // operations of a text layer, cross at
 constexpr double kMediaSpeed = 200;      // seconds of sound decoded in one second
 // From exec to an answer without a byte of weights, and for each token of the vocabulary (strings,
 // tables, sampler): seen with llama-server on two cores.
-constexpr double kStartSeconds = 0.15, kVocabularySeconds = 2.5e-6;
+constexpr double kStartSeconds = 0.4, kVocabularySeconds = 2.5e-6;
 constexpr double kAcceleratorSeconds = 0.3;  // a runtime context
 constexpr double kDefaultStep = 3e-6;
 constexpr uint32_t kOffloadBatch = 32;  // host weights visit the accelerator for larger ones
@@ -135,7 +135,7 @@ double whole_cells(double tokens) {
   return std::ceil(std::max(tokens, 1.0) / kAttentionCells) * kAttentionCells;
 }
 
-// Scores and values of `tokens` over a cache of so many cells; a layer with a window sees only that.
+// Scores and values of `tokens` over a cache of so many cells; a layer with a window sees that.
 Seconds attention_seconds(const Rates& rates, const Wish& wish, const PartWork& work,
                           double tokens, double cells) {
   double flop = 2 * tokens * cells * work.score_width;
@@ -152,9 +152,9 @@ Seconds attention_seconds(const Rates& rates, const Wish& wish, const PartWork& 
     if (tokens > 1) return {std::max(bytes / rates.memory(), flop / rates.flop()), false};
     return {bytes / rates.memory(), rates.memory_known()};
   }
-  const double per_s =
-      tokens > 1 ? rate->prefill_flop_per_s : rate->decode_bytes_per_s * kCalibratedFlop;
-  return {std::max(bytes / rates.memory(), flop / per_s), true};
+  if (tokens > 1) return {std::max(bytes / rates.memory(), flop / rate->prefill_flop_per_s), true};
+  // More queries a byte make it slower, fewer do not make it faster.
+  return {std::max(bytes, flop / kCalibratedFlop) / rate->decode_bytes_per_s, true};
 }
 
 Seconds activation_seconds(const Rates& rates, const PartWork& work, double tokens) {
@@ -263,7 +263,8 @@ class Model {
     const double passes = std::ceil(tokens / batch);
     if (passes <= 1) return once({tokens, 0, 1});
     const double rest = tokens - (passes - 1) * batch;
-    const Seconds first = once({batch, 0, 0}), before_last = once({batch, tokens - rest - batch, 0});
+    const Seconds first = once({batch, 0, 0});
+    const Seconds before_last = once({batch, tokens - rest - batch, 0});
     Seconds sum{(passes - 1) * (first.s + before_last.s) / 2, first.known && before_last.known};
     sum += once({rest, tokens - rest, 1});
     return sum;
@@ -369,6 +370,23 @@ Loaded loaded_bytes(const Wish& wish, const Choice& choice) {
   return {std::max(out.all, 0.0), out.copied};
 }
 
+// On the CPU alone engines rearrange weights while they load, on one thread.
+double rearranging_seconds(const Machine& machine, const Wish& wish, const Choice& choice) {
+  if (wish.engine != EngineKind::kLlama) return 0;
+  const std::vector<Stretch> parts = parts_of(wish, choice);
+  if (parts.size() != 1 || parts[0].device != kHost || parts[0].plain) return 0;
+  const Rates rates(machine, kHost, false);
+  const PartWork work = work_of(wish, parts[0]);
+  double seconds = 0;
+  for (const std::vector<Matrices>* all : {&work.layers, &work.output}) {
+    for (const Matrices& one : *all) {
+      const Rate* rate = rates.find(one.type + "/rearranging");
+      if (rate != nullptr) seconds += one.bytes / rate->decode_bytes_per_s;
+    }
+  }
+  return seconds;
+}
+
 Seconds loading(const Machine& machine, const Wish& wish, const Choice& choice) {
   if (!wish.card) return {kStartSeconds, wish.engine == EngineKind::kMedia};
   const Loaded loaded = loaded_bytes(wish, choice);
@@ -385,6 +403,7 @@ Seconds loading(const Machine& machine, const Wish& wish, const Choice& choice) 
     out = longer(out, {loaded.copied / (link > 0 ? link : Assumed{}.link_bytes_per_s), link > 0});
     out.s += kAcceleratorSeconds;
   }
+  out.s += rearranging_seconds(machine, wish, choice);
   out.s += kStartSeconds + kVocabularySeconds * wish.card->vocab;
   return out;
 }

@@ -2,10 +2,10 @@
 // sheet's, for one that is not here). Pure.
 //
 // The model: a pass takes, on each device that has a part of it, the sum over its matrices of
-// max(bytes / decode rate, operations / prefill rate) of their quantisation, attention over what the
-// cache holds, activations between the matrices, and a step for each operation of the graph. Parts
-// on several devices follow each other. Where weights stream, a pass takes as long as the slower of
-// computing and arriving.
+// max(bytes / decode rate, operations / prefill rate) of their quantisation, attention over what
+// the cache holds, activations between the matrices, and a step for each operation of the graph.
+// Parts on several devices follow each other. Where weights stream, a pass takes as long as the
+// slower of computing and arriving.
 #pragma once
 
 #include <optional>
@@ -25,8 +25,8 @@ struct Assumed {
 };
 
 // Predicted for the middle of one use (Wish::usage) of one sequence; fields that no measurement
-// supports are absent. On a device that has a memory bandwidth and no rates decode is the bound that
-// bandwidth sets.
+// supports are absent. On a device that has a memory bandwidth and no rates decode is the bound
+// that bandwidth sets.
 Speed predict_speed(const Machine& machine, const Wish& wish, const Choice& choice);
 
 // Of one use (Usage) and of one load: always a number, by assumption where it must be. A queue's

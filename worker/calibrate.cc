@@ -51,6 +51,10 @@ int usable_processors() {
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
 
+bool asked(const std::vector<std::string>& only, std::string_view name) {
+  return std::ranges::find(only, name) != only.end();
+}
+
 // The whole calibration of one device.
 class Calibration {
  public:
@@ -126,6 +130,14 @@ Result<void> Calibration::quantisation(const Kind& kind, bool experts) {
     const auto found = experts ? time_experts(unit_, kind.type, places[i], patience_)
                                : time_layers(unit_, kind.type, places[i], patience_);
     if (Result<void> done = report(name, found); !done) return done;
+    if (!found || found->rearrange_s <= 0) continue;
+    const double rate = found->rearranged_bytes / found->rearrange_s;
+    const double bits = 8.0 * static_cast<double>(ggml_type_size(kind.type)) /
+                        static_cast<double>(ggml_blck_size(kind.type));
+    on_event_({{"event", "rate"},
+               {"quantisation", std::string(kind.name) + "/rearranging"},
+               {"decode_bytes_per_s", rate},
+               {"prefill_flop_per_s", rate * 8 / bits}});
   }
   return {};
 }
@@ -169,7 +181,7 @@ Result<void> Calibration::run() {
     if (experts && options_.quick) break;
     for (const Kind& kind : kKinds) {
       const bool wanted = options_.only.empty() ? kind.quick || !options_.quick
-                                                : options_.only == kind.name;
+                                                : asked(options_.only, kind.name);
       if (!wanted) continue;
       if (Result<void> done = quantisation(kind, experts); !done) return done;
     }
@@ -179,10 +191,9 @@ Result<void> Calibration::run() {
 }
 
 Result<void> check(const CalibrateOptions& options) {
-  const bool known = std::ranges::any_of(
-      kKinds, [&](const Kind& kind) { return kind.name == options.only; });
-  if (!options.only.empty() && !known) {
-    return fail(Code::kUsage, "no quantisation " + options.only + " to calibrate",
+  for (const std::string& only : options.only) {
+    if (std::ranges::find(kKinds, only, &Kind::name) != kKinds.end()) continue;
+    return fail(Code::kUsage, "no quantisation " + only + " to calibrate",
                 "F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q4_0, Q3_K, IQ4_XS or MXFP4");
   }
   if (options.threads < 0 || options.threads > 512) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -15,7 +16,7 @@ namespace gantry {
 struct CalibrateOptions {
   std::string engine_dir;      // folder of ggml's backends
   std::string device = "CPU";  // by its ggml name
-  std::string only;            // one quantisation; empty: all that there are
+  std::vector<std::string> only;  // quantisations; empty: all that there are
   int threads = 0;             // 0: one for each processor this process may use
   bool quick = false;          // four quantisations, no experts, shorter runs
 };
@@ -26,6 +27,7 @@ struct CalibrateOptions {
 // there is no pinned memory; "step" {"step_s"}; "done". Rates are named:
 //   Q4_0             matrices as whole models keep them there
 //   Q4_0/plain       as the file has them, where the device would rearrange them
+//   Q4_0/rearranging  bytes and weights rearranged while loading, on one thread
 //   Q4_0/experts     matrices of routed experts, and Q4_0/experts/plain
 //   attention, attention/flash  bytes of an F16 KV cache, and operations on scores
 //   activations      operations between matrices on F32: bytes moved, and elements

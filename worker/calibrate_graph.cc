@@ -307,6 +307,25 @@ std::vector<WeightPlace> places_of(const Unit& unit, ggml_type type, bool expert
   return out;
 }
 
+namespace {
+
+// Writing a matrix where it is rearranged, as loading does.
+Result<void> time_rearranging(const Unit& unit, ggml_tensor* matrix, const Patience& patience,
+                              RateSeconds* out) {
+  const size_t bytes = ggml_nbytes(matrix);
+  const std::vector<char> from(bytes, 1);
+  const Result<double> seconds = repeat(unit, {patience.seconds / 4, 3}, [&] {
+    ggml_backend_tensor_set(matrix, from.data(), 0, bytes);
+    return true;
+  });
+  if (!seconds) return fail(seconds.error());
+  out->rearranged_bytes = static_cast<double>(bytes);
+  out->rearrange_s = *seconds;
+  return {};
+}
+
+}  // namespace
+
 Result<RateSeconds> time_layers(const Unit& unit, ggml_type type, const WeightPlace& place,
                                 const Patience& patience) {
   size_t bytes = 0;
@@ -328,9 +347,14 @@ Result<RateSeconds> time_layers(const Unit& unit, ggml_type type, const WeightPl
   if (!decode) return fail(decode.error());
   const Result<double> prefill = time_batch(unit, layers, 1, kBatch, patience);
   if (!prefill) return fail(prefill.error());
-  return RateSeconds{static_cast<double>(bytes * count), *decode,
-                     2.0 * static_cast<double>(weights * kBatch), *prefill,
-                     static_cast<int>(count) * kLayerSteps};
+  RateSeconds out{static_cast<double>(bytes * count), *decode,
+                  2.0 * static_cast<double>(weights * kBatch), *prefill,
+                  static_cast<int>(count) * kLayerSteps};
+  if (place.rearranged) {  // last, since what is written is no weights
+    Result<void> done = time_rearranging(unit, layers.front().down, patience, &out);
+    if (!done) return fail(done.error());
+  }
+  return out;
 }
 
 Result<RateSeconds> time_experts(const Unit& unit, ggml_type type, const WeightPlace& place,

@@ -53,6 +53,7 @@ struct RateSeconds {
   double bytes = 0, decode_s = 0;  // of one pass of one token
   double flop = 0, prefill_s = 0;  // of one batch
   int steps = 0;                   // operations of the decode pass
+  double rearranged_bytes = 0, rearrange_s = 0;  // of one matrix; zeros where that is not done
 };
 
 // kDoesNotFit where memory is not to be had, kCancelled, kWorkerFailed.

@@ -44,6 +44,16 @@ TEST_F(Graphs, BytesOfAPassAreThoseOfItsWeights) {
   EXPECT_GT(found->prefill_s, 0);
 }
 
+TEST_F(Graphs, RearrangingIsTimedWhereItIsDone) {
+  ASSERT_TRUE(unit_.backend);
+  for (const WeightPlace& place : places_of(unit_, GGML_TYPE_Q4_0, false)) {
+    const Result<RateSeconds> found = time_layers(unit_, GGML_TYPE_Q4_0, place, least_);
+    ASSERT_TRUE(found) << describe(found.error());
+    EXPECT_EQ(found->rearrange_s > 0, place.rearranged);
+    EXPECT_EQ(found->rearranged_bytes, place.rearranged ? 2048.0 * 5632 * 18 / 32 : 0);
+  }
+}
+
 TEST_F(Graphs, ExpertsAreAllReadByOnePass) {
   ASSERT_TRUE(unit_.backend);
   const WeightPlace plain = places_of(unit_, GGML_TYPE_Q4_K, true).back();

@@ -19,7 +19,7 @@ CalibrateOptions quick() {
 
 TEST(Calibrate, TellsRatesAsTheyAreMeasured) {
   CalibrateOptions options = quick();
-  options.only = "Q4_0";
+  options.only = {"Q4_0"};
   std::vector<std::string> order;
   std::map<std::string, double> decode, prefill;
   double step = 0;
@@ -51,7 +51,7 @@ TEST(Calibrate, RefusesWhatIsNotThere) {
   options.device = "CUDA99";
   EXPECT_EQ(calibrate(options, cancel, silent).error().code, Code::kUnavailable);
   options = quick();
-  options.only = "Q9_Z";
+  options.only = {"Q4_0", "Q9_Z"};
   EXPECT_EQ(calibrate(options, cancel, silent).error().code, Code::kUsage);
   options = quick();
   options.threads = 513;
