@@ -1,6 +1,7 @@
 // devices: what this machine has and what can be used of it; no daemon needed.
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "apps/context.h"
@@ -46,7 +47,11 @@ Result<void> show(const CliContext& context, const DeviceFlags& flags) {
   if (flags.bench) {
     Result<void> made = context.os.make_dirs(dir_name(options->bench_file), 0700);
     if (!made) return made;
-    if (Result<void> done = bench(context.os, *options, &*machine); !done) return done;
+    const BenchHooks hooks = {[](const std::string& line) {
+                                std::fprintf(stderr, "%s\n", line.c_str());
+                              },
+                              &context.interrupt.flag()};
+    if (Result<void> done = bench(context.os, *options, &*machine, hooks); !done) return done;
   }
   Result<void> shown =
       print(context.json ? machine_json(*machine).dump(2) + "\n" : text_of(*machine));
@@ -62,7 +67,8 @@ Result<void> show(const CliContext& context, const DeviceFlags& flags) {
 void add_devices(CLI::App& app, CliContext& context) {
   DeviceFlags& flags = context.keep<DeviceFlags>();
   CLI::App* command = app.add_subcommand("devices", "What this machine has, one line each");
-  command->add_flag("--bench", flags.bench, "Measure memory and disk bandwidth, and keep them");
+  command->add_flag("--bench", flags.bench,
+                    "Measure memory, disk and each device's rates, and keep them");
   command->add_flag("--json", context.json, "Machine-readable, with every fact");
   command->footer(
       "Examples:\n"

@@ -3,10 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <functional>
 #include <string>
 
 #include "apps/interrupt.h"
 #include "apps/measure_flags.h"
+#include "worker/calibrate.h"
 #include "worker/card_reader.h"
 #include "worker/probe.h"
 #include "worker/speech_server.h"
@@ -32,9 +34,19 @@ void add_speech(CLI::App& app, gantry::SpeechOptions* options, int* window_ms) {
   speech->add_flag("--gpu", options->gpu, "use an accelerator");
 }
 
-int measure(int out, const gantry::MeasureOptions& options) {
+void add_calibrate(CLI::App& app, gantry::CalibrateOptions* options) {
+  CLI::App* calibrate = app.add_subcommand(
+      "calibrate", "Measure how fast a device multiplies each quantisation: JSON lines");
+  calibrate->add_option("--device", options->device, "ggml's name of it")->capture_default_str();
+  calibrate->add_option("--only", options->only, "quantisations, for example Q4_K,Q6_K")
+      ->delimiter(',');
+  calibrate->add_option("-t,--threads", options->threads, "compute threads; 0: one a processor");
+  calibrate->add_flag("--quick", options->quick, "the four commonest quantisations alone");
+}
+
+int until_interrupted(const std::function<int(const std::atomic<bool>&)>& work) {
   const gantry::Interrupt interrupt;
-  const int status = gantry::measure_to(out, options, interrupt.flag());
+  const int status = work(interrupt.flag());
   return interrupt.signal() != 0 ? 128 + interrupt.signal() : status;
 }
 
@@ -49,6 +61,8 @@ int main(int argc, char** argv) {
   add_speech(app, &speech, &window_ms);
   gantry::MeasureOptions measured;
   gantry::add_measure_command(app, &measured);
+  gantry::CalibrateOptions calibrated;
+  add_calibrate(app, &calibrated);
   app.add_subcommand("probe", "Print the devices of drivers and engines, JSON lines");
   CLI::App* card = app.add_subcommand("card", "Check a model file and print its facts as JSON");
   card->add_option("FILE", file, "GGUF or whisper model")->required();
@@ -67,7 +81,15 @@ int main(int argc, char** argv) {
   }
   if (app.got_subcommand("measure")) {
     measured.engine_dir = engines;
-    return measure(out, measured);
+    return until_interrupted([&](const auto& cancel) {
+      return gantry::measure_to(out, measured, cancel);
+    });
+  }
+  if (app.got_subcommand("calibrate")) {
+    calibrated.engine_dir = engines;
+    return until_interrupted([&](const auto& cancel) {
+      return gantry::calibrate_to(out, calibrated, cancel);
+    });
   }
   if (app.got_subcommand("probe")) return gantry::probe_to(out, {engines});
   return print(out, gantry::read_cards(file, mmproj));

@@ -1,9 +1,11 @@
 // Measured bandwidths. The readings go around the seam: they measure the machine itself.
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -28,8 +30,17 @@ constexpr int kPasses = 5;
 constexpr size_t kReadBlock = 4U << 20;  // large enough that a disk's queue stays busy
 constexpr size_t kReadAlign = 4096;      // what O_DIRECT wants at most
 constexpr auto kDiskTime = std::chrono::milliseconds(1'200);
+constexpr size_t kHugePage = 2U << 20;
+constexpr size_t kReadsAtOnce = 4;
+constexpr size_t kLoadBlock = 32U << 20;  // a large matrix
 constexpr Bytes kDiskFileMin = MiB(64);
 constexpr Bytes kDiskFileNew = MiB(128);
+
+constexpr Bytes kBenchFileMax = MiB(1);
+constexpr int kBenchVersion = 2;
+constexpr size_t kMachinesMax = 32;  // a home folder that several of them share
+constexpr size_t kRatesMax = 64;
+constexpr double kNumberMost = 1e18;
 
 struct Free {
   void operator()(void* bytes) const { std::free(bytes); }
@@ -125,32 +136,82 @@ class Descriptor {
 using Block = std::unique_ptr<std::byte[], Free>;
 
 Block aligned_block() {
-  return Block(static_cast<std::byte*>(std::aligned_alloc(kReadAlign, kReadBlock)));
+  return Block(static_cast<std::byte*>(std::aligned_alloc(kHugePage, kReadBlock)));
 }
 
-// Reads past the page cache; where the file system refuses O_DIRECT, the cache is dropped first.
+// What a disk reads for a streamer: several direct reads at once, into huge pages. Where the file
+// system refuses O_DIRECT, the cache is dropped first.
+struct Reading {
+  int fd = -1;
+  std::atomic<uint64_t> next = 0, bytes = 0;
+  SteadyClock::time_point until;
+};
+
+void read_blocks(Reading* reading) {
+  const Block block = aligned_block();
+  if (!block) return;
+  madvise(block.get(), kReadBlock, MADV_HUGEPAGE);
+  std::memset(block.get(), 1, kReadBlock);
+  while (SteadyClock::now() < reading->until) {
+    const uint64_t at = reading->next.fetch_add(kReadBlock);
+    const ssize_t n = pread(reading->fd, block.get(), kReadBlock, static_cast<off_t>(at));
+    if (n <= 0) return;
+    reading->bytes += static_cast<uint64_t>(n);
+    if (static_cast<size_t>(n) < kReadBlock) return;  // the unaligned end
+  }
+}
+
 std::optional<double> read_file_speed(const std::string& path) {
   Descriptor file(open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
-  Block block = aligned_block();
+  const Block block = aligned_block();
   if (!block) return std::nullopt;
   if (!file.ok() || pread(file.get(), block.get(), kReadAlign, 0) < 0) {
     file = Descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.ok()) return std::nullopt;
     posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
   }
+  Reading reading;
+  reading.fd = file.get();
+  const auto start = SteadyClock::now();
+  reading.until = start + kDiskTime;
+  std::vector<std::thread> pool;
+  try {
+    for (size_t i = 0; i < kReadsAtOnce; ++i) pool.emplace_back(read_blocks, &reading);
+  } catch (const std::system_error&) {
+    for (std::thread& thread : pool) thread.join();
+    return std::nullopt;  // no thread to be had
+  }
+  for (std::thread& thread : pool) thread.join();
+  const double seconds = seconds_since(start);
+  if (reading.bytes == 0 || seconds <= 0) return std::nullopt;
+  return static_cast<double>(reading.bytes) / seconds;
+}
+
+// What an engine gets that reads a model which is not in the page cache: read(2), one thread, into
+// memory that was never touched.
+std::optional<double> load_file_speed(const std::string& path) {
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return std::nullopt;
+  posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
   const auto start = SteadyClock::now();
   uint64_t bytes = 0;
-  off_t at = 0;
   while (SteadyClock::now() - start < kDiskTime) {
-    const ssize_t n = pread(file.get(), block.get(), kReadBlock, at);
+    void* memory = mmap(nullptr, kLoadBlock, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
+    if (memory == MAP_FAILED) break;
+    const ssize_t n = read(file.get(), memory, kLoadBlock);
+    munmap(memory, kLoadBlock);
     if (n <= 0) break;
     bytes += static_cast<uint64_t>(n);
-    at += n;
-    if (static_cast<size_t>(n) < kReadBlock) break;  // the unaligned end
   }
   const double seconds = seconds_since(start);
-  if (bytes == 0 || seconds <= 0) return std::nullopt;
-  return static_cast<double>(bytes) / seconds;
+  return bytes == 0 || seconds <= 0 ? std::nullopt
+                                    : std::optional<double>(static_cast<double>(bytes) / seconds);
+}
+
+void measure_file(const std::string& path, Disk* disk) {
+  disk->read_bytes_per_s = read_file_speed(path);
+  disk->load_bytes_per_s = load_file_speed(path);
 }
 
 // The largest model is what loading will read; a folder of small ones says too little.
@@ -170,12 +231,11 @@ std::string largest_file(Os& os, const std::string& dir) {
 }
 
 // An unlinked-on-return file of fresh bytes on the same disk.
-std::optional<double> new_file_speed(Os& os, const std::string& dir) {
-  if (os.free_space(dir).value_or(Bytes{}) < Bytes{4 * kDiskFileNew.n}) return std::nullopt;
+void measure_new_file(Os& os, const std::string& dir, Disk* disk) {
+  if (os.free_space(dir).value_or(Bytes{}) < Bytes{4 * kDiskFileNew.n}) return;
   std::string path = join_path(dir, ".gantry-bench-XXXXXX");
   Descriptor file(mkostemp(path.data(), O_CLOEXEC));
-  if (!file.ok()) return std::nullopt;
-  std::optional<double> speed;
+  if (!file.ok()) return;
   if (Block block = aligned_block()) {
     std::memset(block.get(), 0x5A, kReadBlock);
     bool written = true;
@@ -183,28 +243,146 @@ std::optional<double> new_file_speed(Os& os, const std::string& dir) {
       std::memcpy(block.get(), &at, sizeof at);
       written = write(file.get(), block.get(), kReadBlock) == static_cast<ssize_t>(kReadBlock);
     }
-    if (written && fdatasync(file.get()) == 0) speed = read_file_speed(path);
+    if (written && fdatasync(file.get()) == 0) measure_file(path, disk);
   }
   unlink(path.c_str());
-  return speed;
 }
 
-std::optional<double> measure_disk(Os& os, const AuditOptions& options) {
-  if (options.models_dir.empty()) return std::nullopt;
+void measure_disk(Os& os, const AuditOptions& options, Disk* disk) {
+  disk->read_bytes_per_s = disk->load_bytes_per_s = std::nullopt;
+  if (options.models_dir.empty()) return;
   const std::string file = largest_file(os, options.models_dir);
-  if (!file.empty()) return read_file_speed(file);
-  if (const auto speed = new_file_speed(os, options.models_dir)) return speed;
-  const std::string beside = dir_name(options.bench_file);
-  return options.bench_file.empty() ? std::nullopt : new_file_speed(os, beside);
+  if (!file.empty()) return measure_file(file, disk);
+  measure_new_file(os, options.models_dir, disk);
+  if (disk->read_bytes_per_s || options.bench_file.empty()) return;
+  measure_new_file(os, dir_name(options.bench_file), disk);
 }
 
-void apply(const Bench& bench, Machine* machine) {
-  if (bench.memory_bytes_per_s) {
-    machine->devices.front().bandwidth.memory_bytes_per_s = bench.memory_bytes_per_s;
+// ---- the file
+
+// The device itself, wherever it is plugged in.
+std::string device_mark(const Device& device) {
+  return device.kind == DeviceKind::kCpu ? "cpu" : device.backend + " / " + device.description;
+}
+
+json rates_json(const Device& device) {
+  json rates = json::array();
+  for (const Rate& rate : device.rates) {
+    rates.push_back({{"quantisation", rate.quantisation},
+                     {"decode_bytes_per_s", rate.decode_bytes_per_s},
+                     {"prefill_flop_per_s", rate.prefill_flop_per_s}});
   }
-  if (bench.disk_bytes_per_s && bench.disk_path == machine->disk.path) {
-    machine->disk.read_bytes_per_s = bench.disk_bytes_per_s;
+  return rates;
+}
+
+void put(json* into, const char* key, const std::optional<double>& value) {
+  if (value) (*into)[key] = *value;
+}
+
+json device_json(const Device& device) {
+  json out = {{"device", device_mark(device)}, {"rates", rates_json(device)}};
+  put(&out, "step_s", device.step_s);
+  put(&out, "memory_bytes_per_s", device.bandwidth.memory_bytes_per_s);
+  put(&out, "host_copy_bytes_per_s", device.bandwidth.host_copy_bytes_per_s);
+  put(&out, "pageable_copy_bytes_per_s", device.bandwidth.pageable_copy_bytes_per_s);
+  return out;
+}
+
+std::optional<double> number(const json& row, const char* key) {
+  const auto found = row.find(key);
+  if (found == row.end() || !found->is_number()) return std::nullopt;
+  const double value = found->get<double>();
+  return value > 0 && value < kNumberMost ? std::optional<double>(value) : std::nullopt;
+}
+
+std::string text(const json& row, const char* key) {
+  const auto found = row.find(key);
+  return found != row.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+void take_device(const json& row, Device* device) {
+  const auto take = [&](const char* key, std::optional<double>* to) {
+    if (const auto value = number(row, key)) *to = value;
+  };
+  take("step_s", &device->step_s);
+  take("memory_bytes_per_s", &device->bandwidth.memory_bytes_per_s);
+  take("host_copy_bytes_per_s", &device->bandwidth.host_copy_bytes_per_s);
+  take("pageable_copy_bytes_per_s", &device->bandwidth.pageable_copy_bytes_per_s);
+  const auto rates = row.find("rates");
+  if (rates == row.end() || !rates->is_array()) return;
+  for (const json& rate : *rates) {
+    if (!rate.is_object() || device->rates.size() >= kRatesMax) continue;
+    const auto decode = number(rate, "decode_bytes_per_s");
+    const auto prefill = number(rate, "prefill_flop_per_s");
+    const std::string name = text(rate, "quantisation");
+    if (decode && prefill && !name.empty()) device->rates.push_back({name, *decode, *prefill});
   }
+}
+
+void take_machine(const json& saved, Machine* machine) {
+  if (text(saved, "disk_path") == machine->disk.path) {
+    if (const auto rate = number(saved, "read_bytes_per_s")) machine->disk.read_bytes_per_s = rate;
+    if (const auto rate = number(saved, "load_bytes_per_s")) machine->disk.load_bytes_per_s = rate;
+  }
+  const auto rows = saved.find("devices");
+  if (rows == saved.end() || !rows->is_array()) return;
+  for (Device& device : machine->devices) {
+    for (const json& row : *rows) {
+      if (!row.is_object() || text(row, "device") != device_mark(device)) continue;
+      device.rates.clear();
+      take_device(row, &device);
+      break;
+    }
+  }
+}
+
+// What the file holds, or why it is of no use.
+struct Kept {
+  json machines = json::object();
+  std::string fault;
+};
+
+Kept read_kept(Os& os, const std::string& file) {
+  const Result<std::string> bytes = os.read_file(file, kBenchFileMax);
+  if (!bytes) {
+    if (bytes.error().code == Code::kNotFound) return {};
+    return {json::object(), file + " cannot be read: " + bytes.error().message};
+  }
+  const json saved = json::parse(*bytes, nullptr, false);
+  if (!saved.is_object()) return {json::object(), file + " is damaged"};
+  const json version = saved.value("version", json());
+  if (version != kBenchVersion) {
+    return {json::object(), file + " is of version " + version.dump().substr(0, 16) + ", not " +
+                                std::to_string(kBenchVersion)};
+  }
+  const auto machines = saved.find("machines");
+  if (machines == saved.end() || !machines->is_object()) {
+    return {json::object(), file + ": machines is no object"};
+  }
+  return {*machines, {}};
+}
+
+// Memory, disk, and each device in a process of its own. One that cannot be calibrated is said and
+// left without rates.
+Result<void> measure(Os& os, const AuditOptions& options, const BenchHooks& hooks,
+                     Machine* machine) {
+  const auto say = [&](const std::string& line) {
+    if (hooks.progress) hooks.progress(line);
+  };
+  say("memory");
+  machine->devices.front().bandwidth.memory_bytes_per_s = measure_memory(os, *machine);
+  say("disk: " + options.models_dir);
+  measure_disk(os, options, &machine->disk);
+  for (Device& device : machine->devices) {
+    if (hooks.cancel != nullptr && *hooks.cancel) return fail(Code::kCancelled, "interrupted");
+    const bool engine = device.kind == DeviceKind::kCpu || !device.backend.empty();
+    if (options.worker_exe.empty() || !engine || !device.trouble.empty()) continue;
+    const Result<void> done =
+        calibrate_device(os, *machine, options.worker_exe, hooks, &device);
+    if (!done && done.error().code == Code::kCancelled) return fail(done.error());
+    if (!done) say(device.name + " is not calibrated: " + describe(done.error()));
+  }
+  return {};
 }
 
 }  // namespace
@@ -215,14 +393,17 @@ std::string machine_mark(const Machine& machine) {
          std::to_string((machine.memory.total.n + GiB(1).n / 2) / GiB(1).n) + " GiB";
 }
 
-Result<void> save_bench(Os& os, const std::string& file, const Machine& machine,
-                        const Bench& bench) {
-  json saved = {{"version", 1}, {"machine", machine_mark(machine)}};
-  if (bench.memory_bytes_per_s) saved["memory_bytes_per_s"] = *bench.memory_bytes_per_s;
-  if (bench.disk_bytes_per_s) {
-    saved["disk_path"] = bench.disk_path;
-    saved["disk_bytes_per_s"] = *bench.disk_bytes_per_s;
-  }
+Result<void> save_bench(Os& os, const std::string& file, const Machine& machine) {
+  json own = {{"devices", json::array()}};
+  for (const Device& device : machine.devices) own["devices"].push_back(device_json(device));
+  own["disk_path"] = machine.disk.path;
+  put(&own, "read_bytes_per_s", machine.disk.read_bytes_per_s);
+  put(&own, "load_bytes_per_s", machine.disk.load_bytes_per_s);
+  json machines = read_kept(os, file).machines;
+  machines.erase(machine_mark(machine));
+  if (machines.size() >= kMachinesMax) machines = json::object();
+  machines[machine_mark(machine)] = std::move(own);
+  const json saved = {{"version", kBenchVersion}, {"machines", std::move(machines)}};
   const std::string dir = dir_name(file);
   if (!dir.empty()) {
     if (auto made = os.make_dirs(dir, 0700); !made) return made;
@@ -231,35 +412,31 @@ Result<void> save_bench(Os& os, const std::string& file, const Machine& machine,
                        0600);
 }
 
-void merge_bench(Os& os, const std::string& file, Machine* machine) {
-  const json saved = json::parse(read_fact(os, file), nullptr, false);
-  if (!saved.is_object() || saved.value("version", json()) != 1) return;
-  if (saved.value("machine", json()) != machine_mark(*machine)) return;  // other hardware now
-  const auto rate = [&](const char* key) -> std::optional<double> {
-    const auto found = saved.find(key);
-    if (found == saved.end() || !found->is_number()) return std::nullopt;
-    const double value = found->get<double>();
-    return value > 0 && value < 1e15 ? std::optional<double>(value) : std::nullopt;
-  };
-  Bench bench;
-  bench.memory_bytes_per_s = rate("memory_bytes_per_s");
-  bench.disk_bytes_per_s = rate("disk_bytes_per_s");
-  if (const auto path = saved.find("disk_path"); path != saved.end() && path->is_string()) {
-    bench.disk_path = path->get<std::string>();
+std::string merge_bench(Os& os, const std::string& file, Machine* machine) {
+  const Kept kept = read_kept(os, file);
+  if (!kept.fault.empty()) return kept.fault;
+  const auto own = kept.machines.find(machine_mark(*machine));
+  if (own == kept.machines.end()) {
+    return kept.machines.empty() ? "" : "the figures in " + file + " are another machine's";
   }
-  apply(bench, machine);
+  if (!own->is_object()) return file + ": the figures of this machine are no object";
+  take_machine(*own, machine);
+  return {};
 }
 
-Result<void> bench(Os& os, const AuditOptions& options, Machine* machine) {
+Result<void> bench(Os& os, const AuditOptions& options, Machine* machine,
+                   const BenchHooks& hooks) {
   if (machine->devices.empty()) return fail(Code::kInternal, "a machine without a CPU device");
-  Bench found;
-  found.memory_bytes_per_s = measure_memory(os, *machine);
-  found.disk_bytes_per_s = measure_disk(os, options);
-  found.disk_path = machine->disk.path;
-  apply(found, machine);
+  Machine found = *machine;
+  if (!options.bench_file.empty() && hooks.progress) {
+    const std::string why = merge_bench(os, options.bench_file, &found);
+    if (!why.empty()) hooks.progress(why + ": measured again");
+  }
+  if (Result<void> done = measure(os, options, hooks, &found); !done) return done;
+  *machine = std::move(found);
   write_verdicts(machine);
   if (options.bench_file.empty()) return {};
-  return save_bench(os, options.bench_file, *machine, found);
+  return save_bench(os, options.bench_file, *machine);
 }
 
 }  // namespace gantry

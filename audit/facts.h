@@ -75,16 +75,16 @@ Probed probe(Os& os, const std::string& worker_exe, Millis part_max);
 // One device for each accelerator, named; those that an engine drives come first.
 std::vector<Device> join_devices(const Probed& probed, std::vector<KernelDevice> kernel);
 
-// Measured bandwidths, kept between runs and valid for the machine they were measured on.
-struct Bench {
-  std::optional<double> memory_bytes_per_s;
-  std::string disk_path;
-  std::optional<double> disk_bytes_per_s;
-};
+// Measured figures, kept between runs for each machine and valid for the one they were measured on.
 std::string machine_mark(const Machine& machine);  // changes when the hardware does
-[[nodiscard]] Result<void> save_bench(Os& os, const std::string& file, const Machine& machine,
-                                      const Bench& bench);
-void merge_bench(Os& os, const std::string& file, Machine* machine);
+[[nodiscard]] Result<void> save_bench(Os& os, const std::string& file, const Machine& machine);
+// Why nothing was taken, for a person; empty: something was, or nothing was ever measured here.
+std::string merge_bench(Os& os, const std::string& file, Machine* machine);
+
+// Fills in rates, step and copy bandwidths, all or none of them.
+[[nodiscard]] Result<void> calibrate_device(Os& os, const Machine& machine,
+                                            const std::string& worker_exe,
+                                            const BenchHooks& hooks, Device* device);
 
 // Lines for a person; written last, when all facts are in.
 void write_verdicts(Machine* machine);

@@ -1,7 +1,9 @@
 // Machine: what the audit found, as a plain value that can be saved, loaded and planned against.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -23,7 +25,9 @@ struct Bandwidth {
   std::optional<double> pageable_copy_bytes_per_s;  // host to device, from ordinary memory
 };
 
-// How fast matrices of one quantisation are multiplied there, by the engine itself.
+// How fast matrices of one quantisation are multiplied there, by the engine itself. Other work has
+// rates of its own, named as in worker/calibrate.h: "Q4_0/plain" where weights are not rearranged
+// (a streamer's), "Q4_0/experts", "attention", "attention/flash", "activations".
 struct Rate {
   std::string quantisation;        // "Q4_K", "F16"
   double decode_bytes_per_s = 0;   // of weights, one token at a time
@@ -60,6 +64,7 @@ struct Device {
   bool energy_counter = false;         // joules used so far can be read (RAPL, NVML, hwmon)
   Bandwidth bandwidth;
   std::vector<Rate> rates;             // by quantisation
+  std::optional<double> step_s;        // of each operation of a graph, besides what it moves
   std::string trouble;  // why it cannot be used: "driver does not answer"; empty: it can
   std::string verdict;  // one line for a person
 };
@@ -90,8 +95,9 @@ struct Memory {
 struct Disk {
   std::string path;  // the model folder
   Bytes free;
-  std::optional<double> read_bytes_per_s;  // direct reads, measured
+  std::optional<double> read_bytes_per_s;  // direct reads, several at once, measured
   std::string verdict;
+  std::optional<double> load_bytes_per_s;  // as engines read a model: one thread, page cache cold
 };
 
 struct Machine {
@@ -116,10 +122,16 @@ struct AuditOptions {
 // kernel sees and no engine drives has `trouble`.
 [[nodiscard]] Result<Machine> audit(Os& os, const AuditOptions& options);
 
-// Measures memory and direct disk-read bandwidth (2 to 3 s) and keeps them in bench_file, from
-// where audit() takes them as long as processor and memory are the same. Where the disk cannot
-// be measured, that figure stays absent.
-[[nodiscard]] Result<void> bench(Os& os, const AuditOptions& options, Machine* machine);
+struct BenchHooks {
+  std::function<void(const std::string&)> progress = {};  // one line for a person
+  const std::atomic<bool>* cancel = nullptr;              // ends it with kCancelled, nothing kept
+};
+
+// Measures memory and disk (4 s) and, where there is a worker_exe, the rates of each device (about
+// a minute each), and keeps them in bench_file, from where audit() takes them as long as processor,
+// memory and device are the same. What cannot be measured stays absent.
+[[nodiscard]] Result<void> bench(Os& os, const AuditOptions& options, Machine* machine,
+                                 const BenchHooks& hooks = {});
 
 // Why an accelerator of this machine cannot be used, one line each: cards and NPUs in trouble, a
 // probe that failed. Not an integrated GPU in trouble: the CPU computes with the same memory.

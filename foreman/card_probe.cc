@@ -36,6 +36,8 @@ void read_groups(const json& groups, ModelCard* card) {
     group.tensors = row.at("tensors").get<uint32_t>();
     group.sizes = row.value("sizes", std::vector<uint64_t>{});
     group.expert_sizes = row.value("expert_sizes", std::vector<uint64_t>{});
+    group.types = row.value("types", std::map<std::string, uint64_t>{});
+    group.expert_types = row.value("expert_types", std::map<std::string, uint64_t>{});
     card->groups.push_back(group);
   }
 }

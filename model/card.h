@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
@@ -46,6 +47,8 @@ struct TensorGroup {
   uint32_t tensors = 0;
   // Bytes of each tensor in the file's order, routed experts apart: what a streamer places.
   std::vector<uint64_t> sizes, expert_sizes;
+  // Bytes by tensor type ("Q4_K"), routed experts apart; empty: all as the card's quantisation.
+  std::map<std::string, uint64_t> types, expert_types;
 };
 
 // Attention geometry of one layer; zero widths: the layer keeps no KV cache.

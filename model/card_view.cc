@@ -34,6 +34,8 @@ nlohmann::json groups_json(const ModelCard& card) {
     if (group.expert_bytes.n > 0) row["expert_bytes"] = group.expert_bytes.n;
     row["sizes"] = group.sizes;
     if (!group.expert_sizes.empty()) row["expert_sizes"] = group.expert_sizes;
+    row["types"] = group.types;
+    if (!group.expert_types.empty()) row["expert_types"] = group.expert_types;
     out.push_back(std::move(row));
   }
   return out;

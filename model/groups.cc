@@ -77,6 +77,8 @@ void CardGroups::add(const TensorPlace& place, uint32_t type, uint64_t elements,
   group.bytes += Bytes{bytes};
   if (place.expert) group.expert_bytes += Bytes{bytes};
   (place.expert ? group.expert_sizes : group.sizes).push_back(bytes);
+  (place.expert ? group.expert_types : group.types)[std::string(tensor_type(type)->name)] +=
+      bytes;
   ++group.tensors;
   by_type_[type] += bytes;
   parameters_ += elements;  // at most 2^16 tensors within one file: no overflow

@@ -1,5 +1,11 @@
 // Seconds and joules of one placement, from rates that were measured on the machine (or are a data
 // sheet's, for one that is not here). Pure.
+//
+// The model: a pass takes, on each device that has a part of it, the sum over its matrices of
+// max(bytes / decode rate, operations / prefill rate) of their quantisation, attention over what
+// the cache holds, activations between the matrices, and a step for each operation of the graph.
+// Parts on several devices follow each other. Where weights stream, a pass takes as long as the
+// slower of computing and arriving.
 #pragma once
 
 #include <optional>
@@ -14,12 +20,17 @@ struct Assumed {
   double cpu_bytes_per_s = 15e9, gpu_bytes_per_s = 250e9, link_bytes_per_s = 10e9,
          disk_bytes_per_s = 1.5e9;
   double cpu_flop_per_s = 100e9, gpu_flop_per_s = 10e12;
+  double cpu_w = 65, gpu_w = 200;  // at work
+  double command_s = 10;           // one use of an external command
 };
 
-// Predicted; fields that no measurement supports are absent.
+// Predicted for the middle of one use (Wish::usage) of one sequence; fields that no measurement
+// supports are absent. On a device that has a memory bandwidth and no rates decode is the bound
+// that bandwidth sets.
 Speed predict_speed(const Machine& machine, const Wish& wish, const Choice& choice);
 
-// Of one use (Usage) and of one load: always a number, by assumption where it must be.
+// Of one use (Usage) and of one load: always a number, by assumption where it must be. A queue's
+// jobs (Latency::kBatch) go through together: the time of one is its share.
 double use_seconds(const Machine& machine, const Wish& wish, const Choice& choice);
 double load_seconds(const Machine& machine, const Wish& wish, const Choice& choice);
 double use_joules(const Machine& machine, const Wish& wish, const Choice& choice);

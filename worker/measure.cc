@@ -1,10 +1,7 @@
 // The run: load, warm up, iterate, report.
 #include "worker/measure.h"
 
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -16,6 +13,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "worker/events.h"
 #include "worker/measure_counters.h"
 #include "worker/measure_engine.h"
 
@@ -159,21 +157,6 @@ bool one_of(std::string_view text, std::initializer_list<std::string_view> words
   return std::find(words.begin(), words.end(), text) != words.end();
 }
 
-bool write_line(int fd, std::string text) {
-  text += '\n';
-  for (std::string_view rest = text; !rest.empty();) {
-    const ssize_t n = ::write(fd, rest.data(), rest.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    rest.remove_prefix(static_cast<size_t>(n));
-  }
-  return true;
-}
-
-std::string dump(const nlohmann::json& event) {
-  return event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 }  // namespace
 
 Result<void> check_measure(const MeasureOptions& options) {
@@ -223,17 +206,7 @@ Result<void> measure(const MeasureOptions& options, const std::atomic<bool>& can
 }
 
 int measure_to(int out, const MeasureOptions& options, const std::atomic<bool>& cancel) {
-  const Result<void> done = measure(options, cancel, [out](const nlohmann::json& event) {
-    write_line(out, dump(event));
-  });
-  if (done) return 0;
-  const Error& error = done.error();
-  write_line(out, dump({{"event", "error"},
-                        {"code", code_name(error.code)},
-                        {"message", error.message},
-                        {"remedy", error.remedy}}));
-  write_line(STDERR_FILENO, "gantry: " + describe(error));
-  return exit_code(error.code);
+  return events_to(out, [&](const auto& on_event) { return measure(options, cancel, on_event); });
 }
 
 }  // namespace gantry
