@@ -3,11 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "apps/interrupt.h"
 #include "apps/measure_flags.h"
 #include "worker/card_reader.h"
+#include "worker/dry_run.h"
 #include "worker/probe.h"
 #include "worker/speech_server.h"
 
@@ -32,6 +34,33 @@ void add_speech(CLI::App& app, gantry::SpeechOptions* options, int* window_ms) {
   speech->add_flag("--gpu", options->gpu, "use an accelerator");
 }
 
+// llama-server's names.
+void add_dry_run(CLI::App& app, gantry::DryRunOptions* o) {
+  CLI::App* command = app.add_subcommand("dry-run", "Print what a model would take, as JSON");
+  command->add_option("-m,--model", o->model, "GGUF file")->required();
+  command->add_option("--mmproj", o->mmproj, "vision or audio encoder beside it");
+  command->add_option("--plugin", o->plugin, "a ggml backend to load besides");
+  command->add_option("--device,--devices", o->devices, "ggml's names, by commas, or none");
+  command->add_option("--ts,--tensor-split", o->tensor_split, "layers by device, by commas");
+  command->add_option("-c,--ctx-size", o->context, "tokens of all sequences together");
+  command->add_option("--np,--parallel", o->parallel, "sequences at once");
+  command->add_option("--ub,--ubatch-size", o->ubatch, "tokens computed at once");
+  command->add_option("--ctk,--cache-type-k", o->cache_k, "type of the K cache");
+  command->add_option("--ctv,--cache-type-v", o->cache_v, "type of the V cache");
+  command->add_option("--fa,--flash-attn", o->flash_attention, "on, off, auto");
+  command->add_option("--ngl,--gpu-layers", o->gpu_layers, "layers on devices; -1: all");
+  command->add_flag("--embeddings", o->embeddings, "answers are embeddings");
+  command->add_flag("!--no-op-offload", o->op_offload, "compute host weights on the CPU always");
+  command->add_flag("!--no-repack", o->repack, "keep CPU weights as the file has them");
+  command->add_flag_function("--json", [](int64_t) {}, "the only form there is");
+}
+
+gantry::Result<std::string> dry_run_line(const gantry::DryRunOptions& options) {
+  const auto report = gantry::dry_run(options);
+  if (!report) return gantry::fail(report.error());
+  return report->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 int measure(int out, const gantry::MeasureOptions& options) {
   const gantry::Interrupt interrupt;
   const int status = gantry::measure_to(out, options, interrupt.flag());
@@ -49,6 +78,8 @@ int main(int argc, char** argv) {
   add_speech(app, &speech, &window_ms);
   gantry::MeasureOptions measured;
   gantry::add_measure_command(app, &measured);
+  gantry::DryRunOptions dry;
+  add_dry_run(app, &dry);
   app.add_subcommand("probe", "Print ggml's devices as JSON");
   CLI::App* card = app.add_subcommand("card", "Check a model file and print its facts as JSON");
   card->add_option("FILE", file, "GGUF or whisper model")->required();
@@ -68,6 +99,10 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("measure")) {
     measured.engine_dir = engines;
     return measure(out, measured);
+  }
+  if (app.got_subcommand("dry-run")) {
+    dry.engine_dir = engines;
+    return print(out, dry_run_line(dry));
   }
   if (app.got_subcommand("probe")) return print(out, gantry::probe_devices(engines));
   return print(out, gantry::read_cards(file, mmproj));
