@@ -26,7 +26,7 @@ struct SynthFlags final : Flags {
   SynthWish wish;
   std::string of, out;
   uint32_t rank = 8;
-  bool list = false, dry_run = false;
+  bool list = false, dry_run = false, sparse = false;
 };
 
 Result<void> list_shapes(bool as_json) {
@@ -116,9 +116,11 @@ Result<SynthModel> model_of(const CliContext& context, const SynthFlags& flags) 
   return synth_model(flags.wish);
 }
 
-Result<void> write(const CliContext& context, const SynthModel& model, const std::string& path) {
+Result<void> write(const CliContext& context, const SynthModel& model, const std::string& path,
+                   bool sparse) {
   Progress progress;
   SynthWriting how;
+  how.sparse = sparse;
   how.threads = std::clamp(std::thread::hardware_concurrency(), 1U, kThreadsMax);
   how.cancel = &context.interrupt.flag();
   how.progress = [&](uint64_t done, uint64_t total) { progress.show(done, total); };
@@ -136,7 +138,7 @@ Result<void> synthesize(const CliContext& context, const SynthFlags& flags) {
   Result<SynthModel> model = model_of(context, flags);
   if (!model) return fail(model.error());
   if (!flags.dry_run) {
-    if (Result<void> done = write(context, *model, flags.out); !done) return done;
+    if (Result<void> done = write(context, *model, flags.out, flags.sparse); !done) return done;
   }
   return report_written(*model, flags, context.json);
 }
@@ -171,6 +173,8 @@ void add_synth(CLI::App& app, CliContext& context) {
   command->add_option("--rank", flags.rank, "Of a lora (default 8)");
   command->add_option("-o,--output", flags.out, "The file to write")->type_name("FILE");
   command->add_flag("--list", flags.list, "The shapes and quants there are");
+  command->add_flag("--sparse", flags.sparse,
+                    "Leave the weights out: a file of the right size that takes no room");
   command->add_flag("--dry-run", flags.dry_run, "Say how large it would be, and write nothing");
   command->add_flag("--json", context.json, "Machine-readable");
   command->footer("Examples:\n"

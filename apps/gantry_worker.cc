@@ -4,12 +4,14 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "apps/interrupt.h"
 #include "apps/measure_flags.h"
 #include "worker/calibrate.h"
 #include "worker/card_reader.h"
+#include "worker/dry_run.h"
 #include "worker/probe.h"
 #include "worker/speech_server.h"
 
@@ -44,6 +46,33 @@ void add_calibrate(CLI::App& app, gantry::CalibrateOptions* options) {
   calibrate->add_flag("--quick", options->quick, "the four commonest quantisations alone");
 }
 
+// llama-server's names.
+void add_dry_run(CLI::App& app, gantry::DryRunOptions* o) {
+  CLI::App* command = app.add_subcommand("dry-run", "Print what a model would take, as JSON");
+  command->add_option("-m,--model", o->model, "GGUF file")->required();
+  command->add_option("--mmproj", o->mmproj, "vision or audio encoder beside it");
+  command->add_option("--plugin", o->plugin, "a ggml backend to load besides");
+  command->add_option("--device,--devices", o->devices, "ggml's names, by commas, or none");
+  command->add_option("--ts,--tensor-split", o->tensor_split, "layers by device, by commas");
+  command->add_option("-c,--ctx-size", o->context, "tokens of all sequences together");
+  command->add_option("--np,--parallel", o->parallel, "sequences at once");
+  command->add_option("--ub,--ubatch-size", o->ubatch, "tokens computed at once");
+  command->add_option("--ctk,--cache-type-k", o->cache_k, "type of the K cache");
+  command->add_option("--ctv,--cache-type-v", o->cache_v, "type of the V cache");
+  command->add_option("--fa,--flash-attn", o->flash_attention, "on, off, auto");
+  command->add_option("--ngl,--gpu-layers", o->gpu_layers, "layers on devices; -1: all");
+  command->add_flag("--embeddings", o->embeddings, "answers are embeddings");
+  command->add_flag("!--no-op-offload", o->op_offload, "compute host weights on the CPU always");
+  command->add_flag("!--no-repack", o->repack, "keep CPU weights as the file has them");
+  command->add_flag_function("--json", [](int64_t) {}, "the only form there is");
+}
+
+gantry::Result<std::string> dry_run_line(const gantry::DryRunOptions& options) {
+  const auto report = gantry::dry_run(options);
+  if (!report) return gantry::fail(report.error());
+  return report->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 int until_interrupted(const std::function<int(const std::atomic<bool>&)>& work) {
   const gantry::Interrupt interrupt;
   const int status = work(interrupt.flag());
@@ -63,6 +92,8 @@ int main(int argc, char** argv) {
   gantry::add_measure_command(app, &measured);
   gantry::CalibrateOptions calibrated;
   add_calibrate(app, &calibrated);
+  gantry::DryRunOptions dry;
+  add_dry_run(app, &dry);
   app.add_subcommand("probe", "Print the devices of drivers and engines, JSON lines");
   CLI::App* card = app.add_subcommand("card", "Check a model file and print its facts as JSON");
   card->add_option("FILE", file, "GGUF or whisper model")->required();
@@ -90,6 +121,10 @@ int main(int argc, char** argv) {
     return until_interrupted([&](const auto& cancel) {
       return gantry::calibrate_to(out, calibrated, cancel);
     });
+  }
+  if (app.got_subcommand("dry-run")) {
+    dry.engine_dir = engines;
+    return print(out, dry_run_line(dry));
   }
   if (app.got_subcommand("probe")) return gantry::probe_to(out, {engines});
   return print(out, gantry::read_cards(file, mmproj));

@@ -74,6 +74,13 @@ void read_fields(const json& in, ModelCard* card) {
   in.at("experts_used").get_to(card->experts_used);
   in.at("has_chat_template").get_to(card->has_chat_template);
   in.at("state_bytes").get_to(card->state_bytes.n);
+  card->expert_ffn = in.value("expert_ffn", 0U);
+  card->shared_ffn = in.value("shared_ffn", 0U);
+  if (const auto mixer = in.find("mixer"); mixer != in.end()) {
+    card->mixer = {mixer->at("kernel").get<uint32_t>(), mixer->at("inner").get<uint32_t>(),
+                   mixer->at("state").get<uint32_t>(), mixer->at("groups").get<uint32_t>(),
+                   mixer->at("steps").get<uint32_t>()};
+  }
   card->audio_layers = in.value("audio_layers", 0U);
   card->audio_context = in.value("audio_context", 0U);
   card->text_context = in.value("text_context", 0U);

@@ -60,6 +60,15 @@ struct LayerKv {
   uint32_t v_head = 0;
 };
 
+// Widths of the layers that keep a state instead of a cache; zeros where there are none.
+struct Mixer {
+  uint32_t kernel = 0;  // of the convolution, or of lfm2's, which has nothing else
+  uint32_t inner = 0;
+  uint32_t state = 0;
+  uint32_t groups = 0;
+  uint32_t steps = 0;   // mamba: rank of the time step; mamba2: heads
+};
+
 // How the cache is laid out at run time; llama.cpp's defaults.
 struct CacheShape {
   uint32_t ubatch = 512;   // a windowed layer holds its window and one batch
@@ -83,6 +92,9 @@ struct ModelCard {
   uint32_t context_trained = 0;
   uint32_t experts = 0;
   uint32_t experts_used = 0;
+  uint32_t expert_ffn = 0;  // of one routed expert; 0: as ffn
+  uint32_t shared_ffn = 0;  // of the experts that every token uses
+  Mixer mixer;
   bool has_chat_template = false;
   std::vector<TensorGroup> groups;  // embedding, layer 0.., output, encoder, ...; none empty
   std::vector<LayerKv> kv;          // one a layer; empty: no KV cache (encoders, embeddings)

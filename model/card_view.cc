@@ -155,6 +155,12 @@ nlohmann::json card_json(const ModelCard& card) {
                           Part::kProjector, Part::kOther}) {
     out["bytes"][std::string(part_name(part))] = card.bytes_in(part).n;
   }
+  if (card.expert_ffn > 0) out["expert_ffn"] = card.expert_ffn;
+  if (card.shared_ffn > 0) out["shared_ffn"] = card.shared_ffn;
+  if (const Mixer& mixer = card.mixer; mixer.kernel > 0) {
+    out["mixer"] = {{"kernel", mixer.kernel}, {"inner", mixer.inner}, {"state", mixer.state},
+                    {"groups", mixer.groups}, {"steps", mixer.steps}};
+  }
   if (card.audio_layers > 0) out["audio_layers"] = card.audio_layers;
   if (card.format == ModelFormat::kWhisper) {
     out["audio_context"] = card.audio_context;

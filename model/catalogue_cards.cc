@@ -131,6 +131,7 @@ ModelCard language_card(const LanguageShape& shape, Mix mix) {
   card.context_trained = size.context;
   card.experts = size.experts;
   card.experts_used = size.experts_used;
+  if (own_ff) card.expert_ffn = size.ff;
   card.has_chat_template = !is_encoder(size.architecture) && size.architecture != kNomic;
   add_caches(shape, size.head_size, &card);
   const QuantizedModel model{size.layers, size.heads, size.kv_heads, size.experts, size.tied};

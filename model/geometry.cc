@@ -332,6 +332,22 @@ void find_state(Facts& facts, ModelCard& card, const Layers& at) {
                            .value_or(UINT64_MAX);
 }
 
+uint32_t find_shared_ffn(Facts& facts, const ModelCard& card) {
+  const uint32_t width = facts.number_or("expert_shared_feed_forward_length", kFfnMax, 0);
+  if (width != 0) return width;
+  const uint64_t shared = facts.number_or("expert_shared_count", kHeadsMax, 0);
+  return static_cast<uint32_t>(std::min<uint64_t>(shared * card.expert_ffn, kFfnMax));
+}
+
+void find_mixer(Facts& facts, ModelCard& card) {
+  const uint32_t short_kernel = facts.number_or("shortconv.l_cache", kHeadsMax, 0);
+  card.mixer.kernel = facts.number_or("ssm.conv_kernel", kHeadsMax, short_kernel);
+  card.mixer.inner = facts.number_or("ssm.inner_size", kEmbdMax, 0);
+  card.mixer.state = facts.number_or("ssm.state_size", kHeadsMax, 0);
+  card.mixer.groups = facts.number_or("ssm.group_count", kHeadsMax, 0);
+  card.mixer.steps = facts.number_or("ssm.time_step_rank", kEmbdMax, 0);
+}
+
 uint32_t find_vocab(const Gguf& gguf, Facts& facts) {
   const GgufPair* tokens = gguf.find("tokenizer.ggml.tokens");
   if (tokens != nullptr && tokens->is_array) {
@@ -368,6 +384,9 @@ Result<void> read_language(const Gguf& gguf, ModelCard& card) {
     facts.refuse(Code::kCorrupt, fmt::format("{} of {} experts are used", card.experts_used,
                                              card.experts));
   }
+  card.expert_ffn = facts.number_or("expert_feed_forward_length", kFfnMax, 0);
+  card.shared_ffn = find_shared_ffn(facts, card);
+  find_mixer(facts, card);
   card.vocab = find_vocab(gguf, facts);
   find_recurrent(facts, card, at);
   find_kv(facts, card, at);

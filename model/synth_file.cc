@@ -53,10 +53,10 @@ class Aside {
   }
 
   // Takes the room on disk at once where the file system can, so that a full disk shows early.
-  [[nodiscard]] Result<void> reserve(uint64_t bytes) {
+  [[nodiscard]] Result<void> reserve(uint64_t bytes, bool sparse) {
     const auto size = static_cast<off_t>(bytes);
-    if (::fallocate(fd_, 0, 0, size) == 0) return {};
-    if (errno != EOPNOTSUPP && errno != ENOSYS) {
+    if (!sparse && ::fallocate(fd_, 0, 0, size) == 0) return {};
+    if (!sparse && errno != EOPNOTSUPP && errno != ENOSYS) {
       return fail(os_error("cannot write " + path_, errno));
     }
     if (::ftruncate(fd_, size) != 0) return fail(os_error("cannot write " + path_, errno));
@@ -191,13 +191,15 @@ Result<void> check_target(const std::string& path, uint64_t bytes) {
 
 Result<void> write_synth(const SynthModel& model, const std::string& path,
                          const SynthWriting& how) {
-  if (Result<void> done = check_target(path, model.bytes); !done) return done;
+  const uint64_t written = how.sparse ? model.head.size() : model.bytes;
+  if (Result<void> done = check_target(path, written); !done) return done;
   Aside file(path);
   if (Result<void> done = file.open(); !done) return done;
-  if (Result<void> done = file.reserve(model.bytes); !done) return done;
+  if (Result<void> done = file.reserve(model.bytes, how.sparse); !done) return done;
   Result<void> started = file.write(reinterpret_cast<const std::byte*>(model.head.data()),
                                     model.head.size(), 0);
   if (!started) return started;
+  if (how.sparse) return file.keep();
   Work work(model, how.cancel);
   const uint32_t threads = std::max(1U, how.threads);
   std::vector<std::jthread> writers;

@@ -16,6 +16,9 @@ struct SynthWriting {
   const std::atomic<bool>* cancel = nullptr;     // looked at before every piece
   // Called on the calling thread, a few times a second while weights are written.
   std::function<void(uint64_t done, uint64_t total)> progress;
+  // The head alone; the weights are a hole in the file, and read as zeros. For whoever asks what
+  // a model of many gigabytes would need.
+  bool sparse = false;
 };
 
 // Written aside, synced, renamed: either the whole file is there, or what was there before. The

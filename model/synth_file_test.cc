@@ -45,6 +45,17 @@ class SynthFile : public testing::Test {
   SynthModel model_;
 };
 
+TEST_F(SynthFile, SparseIsTheHeadAndAHole) {
+  ASSERT_TRUE(write_synth(model_, path_, {.sparse = true}));
+  struct stat info {};
+  ASSERT_EQ(::stat(path_.c_str(), &info), 0);
+  EXPECT_EQ(static_cast<uint64_t>(info.st_size), model_.bytes);
+  EXPECT_LT(static_cast<uint64_t>(info.st_blocks) * 512, model_.bytes / 2);
+  const std::string bytes = read(path_);
+  EXPECT_EQ(bytes.substr(0, model_.head.size()), model_.head);
+  EXPECT_EQ(bytes.find_first_not_of('\0', model_.head.size()), std::string::npos);
+}
+
 TEST_F(SynthFile, ThreadsMakeNoDifference) {
   ASSERT_TRUE(write_synth(model_, path_, {.threads = 1}));
   const std::string one = read(path_);

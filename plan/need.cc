@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "plan/draw.h"
+
 namespace gantry {
 
 namespace {
@@ -40,31 +42,10 @@ constexpr Bytes kWhisperGraphBase{1'560'000};
 // one at a time.
 constexpr uint64_t kWhisperRows = 16;
 
-Bytes card_kv(const Wish& wish) {
-  const ModelCard& card = *wish.card;
-  if (wish.engine == EngineKind::kWhisper) {
-    return card.kv_bytes(card.text_context, CacheType::kF16, CacheType::kF16) + card.state_bytes;
-  }
-  CacheShape shape;
-  shape.ubatch = wish.ubatch;
-  const Bytes one =
-      card.kv_bytes(context_of(wish), wish.cache_k, wish.cache_v, shape) + card.state_bytes;
-  return {product({one.n, wish.parallel})};
-}
-
-// Width of all query heads together; larger than the embedding in some architectures.
 uint64_t query_width(const ModelCard& card) {
   uint64_t width = card.embd;
   for (const LayerKv& layer : card.kv) {
     width = std::max(width, product({layer.k_head, card.heads}));
-  }
-  return width;
-}
-
-uint64_t key_width(const ModelCard& card) {
-  uint64_t width = card.kv.empty() ? card.embd : 0;
-  for (const LayerKv& layer : card.kv) {
-    width = std::max<uint64_t>({width, layer.k_width, layer.v_width});
   }
   return width;
 }
@@ -90,10 +71,34 @@ Bytes layer_bytes(const ModelCard& card, uint32_t first, uint32_t count) {
   return sum;
 }
 
-Bytes share(Bytes whole, uint32_t part, uint32_t all) {
-  if (all == 0 || part == 0) return {};
-  if (part >= all) return whole;
-  return {whole.n / all * part + whole.n % all};
+// Cache and state of so many layers, of all sequences.
+Bytes layer_kv(const Wish& wish, uint32_t first, uint32_t count) {
+  const ModelCard& card = *wish.card;
+  const auto recurs = [](const LayerKv& layer) { return layer.k_width == 0; };
+  ModelCard part;
+  uint64_t states = 0;
+  for (uint32_t i = first; i < first + count && i < card.kv.size(); ++i) {
+    part.kv.push_back(card.kv[i]);
+    states += recurs(card.kv[i]);
+  }
+  const auto all = static_cast<uint64_t>(std::ranges::count_if(card.kv, recurs));
+  if (card.kv.empty()) {
+    states = count;
+  }
+  const uint64_t whole = card.kv.empty() ? card.layers : std::max<uint64_t>(all, 1);
+  CacheShape shape;
+  shape.ubatch = std::min(wish.ubatch, std::max(context_of(wish), 1U));
+  const Bytes cache = part.kv_bytes(context_of(wish), wish.cache_k, wish.cache_v, shape);
+  const uint64_t state = card.state_bytes.n / std::max<uint64_t>(whole, 1) * states;
+  return {product({(cache + Bytes{state}).n, wish.parallel})};
+}
+
+Bytes card_kv(const Wish& wish) {
+  const ModelCard& card = *wish.card;
+  if (wish.engine == EngineKind::kWhisper) {
+    return card.kv_bytes(card.text_context, CacheType::kF16, CacheType::kF16) + card.state_bytes;
+  }
+  return layer_kv(wish, 0, card.layers);
 }
 
 Bytes weights_of(const Wish& wish) {
@@ -103,21 +108,46 @@ Bytes weights_of(const Wish& wish) {
   return sum;
 }
 
-// Everything in host memory.
-Need host_only(const Wish& wish) {
+// ggml's CPU backend keeps matrices of some types rearranged. An embedding that is the output
+// matrix too is there twice then, for rows are looked up in the plain one. Those types have 4.5
+// bits a weight: Q4_0, Q4_K, IQ4_NL.
+Bytes repacked_twin(const Wish& wish) {
+  const ModelCard& card = *wish.card;
+  constexpr uint64_t kRows = 8;
+  if (!is_tied(card) || is_encoder(wish) || card.vocab % kRows != 0) return {};
+  const uint64_t elements = product({card.vocab, card.embd});
+  for (const TensorGroup& group : card.groups) {
+    if (group.part != Part::kEmbedding) continue;
+    for (const uint64_t size : group.sizes) {
+      if (size == elements / 16 * 9) return Bytes{size};
+    }
+  }
+  return {};
+}
+
+// Everything in host memory, but the language model's graph.
+Need host_base(const Wish& wish) {
   Need need{kHost, weights_of(wish), card_kv(wish), {}, overhead_bytes(wish)};
   if (wish.engine == EngineKind::kWhisper) {
     need.compute = whisper_graph_bytes(*wish.card, false);
     return need;
   }
-  need.compute = llama_graph_bytes(wish) + llama_work_bytes(wish);
+  if (!wish.measured_overhead) need.overhead += llama_work_bytes(wish);  // measured with the rest
   if (wish.mmproj) need.compute += vision_graph_bytes(*wish.mmproj);
+  return need;
+}
+
+Need host_only(const Wish& wish, Drawings* drawings) {
+  Need need = host_base(wish);
+  if (wish.engine == EngineKind::kWhisper) return need;
+  need.weights += repacked_twin(wish);
+  need.compute += Bytes{drawings->of({}).front()};
   return need;
 }
 
 // All of whisper's layers are on one accelerator: the first that has any.
 std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator) {
-  Need host = host_only(wish);
+  Need host = host_base(wish);
   Need device{accelerator, host.weights, host.kv, whisper_graph_bytes(*wish.card, true),
               kAcceleratorDevice};
   host.overhead += kAcceleratorHost;
@@ -128,37 +158,37 @@ std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator
 
 // The last layers and the output on accelerators; embedding and the first layers stay. The vision
 // encoder is on the first of them.
-std::vector<Need> split(const Wish& wish, const std::vector<Split>& splits) {
+std::vector<Need> split(const Wish& wish, const std::vector<Split>& splits, Drawings* drawings) {
   const ModelCard& card = *wish.card;
   const uint32_t layers = layers_of(wish);
-  Need host = host_only(wish);
-  const Bytes kv = host.kv;
+  Need host = host_base(wish);
+  const std::vector<uint64_t>& graphs = drawings->of(splits);
   uint32_t resident = 0;
   for (const Split& part : splits) resident += part.layers;
   uint32_t next = layers - std::min(layers, resident);
-  host.kv = share(kv, next, layers);
+  host.kv = layer_kv(wish, 0, next);
+  host.compute = Bytes{graphs.back()};
   std::vector<Need> needs;
   for (size_t i = 0; i < splits.size(); ++i) {
     Need& device = needs.emplace_back();
+    const bool last = i + 1 == splits.size();
     device.device = splits[i].device;
     device.overhead = kAcceleratorDevice;
     host.overhead += kAcceleratorHost;
     Bytes moved = layer_bytes(card, next, splits[i].layers);
+    device.kv = layer_kv(wish, next, splits[i].layers);
     next += splits[i].layers;
-    if (i + 1 == splits.size()) moved += card.bytes_in(Part::kOutput);
+    if (last) moved += card.bytes_in(Part::kOutput);
     host.weights -= moved;
-    if (i + 1 == splits.size() && is_tied(card)) moved += card.bytes_in(Part::kEmbedding);
-    device.kv = share(kv, splits[i].layers, layers);
-    device.compute = llama_graph_bytes(wish);
+    const bool copied = last && is_tied(card) && !is_encoder(wish);
+    if (copied) moved += card.bytes_in(Part::kEmbedding);
+    device.compute = Bytes{graphs[i]};
     if (wish.mmproj && i == 0) {
       moved += wish.mmproj->weight_bytes;
       host.weights -= wish.mmproj->weight_bytes;
       device.compute += vision_graph_bytes(*wish.mmproj);
     }
     device.weights = moved;
-  }
-  if (resident == layers) {  // the host only looks up embeddings
-    host.compute = {product({2, batch_of(wish), card.embd, kFloat})};
   }
   needs.push_back(host);
   return needs;
@@ -207,29 +237,7 @@ Wish with_context(Wish wish, uint32_t context) {
   return wish;
 }
 
-// Seen in llama.cpp's logs over shapes and batches (T tokens a batch, C cells a sequence, E
-// embedding or query width, K key width, F feed-forward width, H heads), exact to 1 % there:
-//   without flash attention  4 T (C + max(H C + 5 E + 2 K, 3 F + 3 E + 2 K))
-//   with flash attention     2 T C + 4 T max(3 F + 4 E, 6 E + 2 K)         (an upper bound)
-// The mask takes the C; logits of one token a sequence are in the second term already.
-Bytes llama_graph_bytes(const Wish& wish) {
-  const ModelCard& card = *wish.card;
-  const uint64_t t = batch_of(wish), c = std::max(context_of(wish), 1U);
-  const uint64_t e = query_width(card), k = key_width(card), f = ffn_width(card);
-  const Bytes inputs{product({t, 64})};
-  if (flash_of(wish)) {
-    const Bytes mask{product({2, t, c})};
-    const Bytes ffn = Bytes{product({3, f, t, kFloat})} + Bytes{product({4, e, t, kFloat})};
-    const Bytes attention = Bytes{product({6, e, t, kFloat})} + Bytes{product({2, k, t, kFloat})};
-    return mask + std::max(ffn, attention) + inputs;
-  }
-  const Bytes mask{product({t, c, kFloat})};
-  const Bytes kept{product({2, k, t, kFloat})};
-  const Bytes scores{product({card.heads, c, t, kFloat})};
-  const Bytes attention = scores + Bytes{product({5, e, t, kFloat})};
-  const Bytes ffn = Bytes{product({3, f, t, kFloat})} + Bytes{product({3, e, t, kFloat})};
-  return mask + kept + std::max(attention, ffn) + inputs;
-}
+Bytes llama_graph_bytes(const Wish& wish) { return Bytes{draw_llama(wish, {}).bytes.front()}; }
 
 // The CPU converts the second operand of each product to the first one's type, here F16 at most:
 // activations, or without flash attention the scores.
@@ -298,6 +306,14 @@ std::vector<Need> needs_of(const Wish& wish, const std::string& accelerator, uin
 }
 
 std::vector<Need> needs_of(const Wish& wish, const std::vector<Split>& splits, Bytes host_budget) {
+  return NeedTable(wish).of(splits, host_budget);
+}
+
+NeedTable::NeedTable(const Wish& wish) : wish_(wish), drawings_(std::make_unique<Drawings>(wish)) {}
+NeedTable::~NeedTable() = default;
+
+std::vector<Need> NeedTable::of(const std::vector<Split>& splits, Bytes host_budget) {
+  const Wish& wish = wish_;
   if (!wish.card && wish.accelerated && !splits.empty()) {
     const Accelerated& held = *wish.accelerated;
     return {{splits.front().device, held.device, {}, {}, kAcceleratorDevice},
@@ -316,9 +332,9 @@ std::vector<Need> needs_of(const Wish& wish, const std::vector<Split>& splits, B
   for (const Split& part : splits) {
     if (part.layers > 0) used.push_back(part);
   }
-  if (used.empty()) return {host_only(wish)};
+  if (used.empty()) return {host_only(wish, drawings_.get())};
   if (wish.engine == EngineKind::kWhisper) return whisper_split(wish, used.front().device);
-  return split(wish, used);
+  return split(wish, used, drawings_.get());
 }
 
 Touched touched_per_token(const Wish& wish, uint32_t resident) {

@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "plan/plan.h"
 
 namespace gantry {
+
+class Drawings;  // plan/draw.h
 
 constexpr uint32_t kContextDefault = 4096;
 constexpr uint32_t kUbatchMax = 1U << 20;
@@ -42,6 +45,21 @@ std::vector<Need> needs_of(const Wish& wish, const std::string& accelerator, uin
 // The same over several accelerators, in the model's order: what is in no split is computed on the
 // CPU and comes first; the last split has the output. One need a split, then host memory.
 std::vector<Need> needs_of(const Wish& wish, const std::vector<Split>& splits, Bytes host_budget);
+
+// The same again for many splits of one wish, which must outlive it: what they have in common is
+// found out once.
+class NeedTable {
+ public:
+  explicit NeedTable(const Wish& wish);
+  ~NeedTable();
+  NeedTable(const NeedTable&) = delete;
+  NeedTable& operator=(const NeedTable&) = delete;
+  std::vector<Need> of(const std::vector<Split>& splits, Bytes host_budget);
+
+ private:
+  const Wish& wish_;
+  std::unique_ptr<Drawings> drawings_;
+};
 
 // What decoding one token reads on the accelerator and on the host, half the context filled.
 struct Touched {

@@ -49,3 +49,8 @@ done
 private=$DESTDIR$PREFIX/include/ggml-private
 mkdir -p "$private"
 cp "$src"/ggml/src/ggml-impl.h "$src"/ggml/src/ggml-backend-impl.h "$private"
+
+# What the dry run asks libllama beyond its public header, likewise.
+private=$DESTDIR$PREFIX/include/llama-private
+mkdir -p "$private"
+cp "$src"/src/llama-ext.h "$private"
