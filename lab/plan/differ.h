@@ -39,6 +39,7 @@ struct Difference {
 // Writes the head of the model alone. Absent: what synth says.
 [[nodiscard]] Result<std::string> sparse_model(const DifferPaths& paths, const SynthWish& wish);
 [[nodiscard]] Result<Wish> wish_of(const std::string& file, const Configuration& configuration);
+// Nothing where both say that the model cannot have that cache.
 [[nodiscard]] Result<std::vector<Difference>> differ(const DifferPaths& paths,
                                                      const std::string& file,
                                                      const Configuration& configuration);
