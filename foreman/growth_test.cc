@@ -128,6 +128,20 @@ TEST_F(GrowthTest, StopEndsItWithBothFigures) {
   EXPECT_EQ(last("a").bytes.at(0).measured, MiB(70));
 }
 
+TEST_F(GrowthTest, WhoComesWhileItIsStoppedGetsTheNewPlan) {
+  const Loadable a = growing("a", 40, Growth::kStop);
+  FakeScript slow;
+  slow.memory = MiB(40);
+  slow.release = Millis(100);
+  host_.script("a", slow);
+  auto session = open(a);
+  host_.grow("a", MiB(70));
+  until([&] { return state("a") == "stopping"; });
+  Loadable larger = growing("a", 90, Growth::kStop);
+  session.reset();
+  EXPECT_EQ(open(larger)->predicted(), MiB(90));
+}
+
 TEST_F(GrowthTest, GrowingBeyondTheBudgetIsFinal) {
   const Loadable a = growing("a", 40, Growth::kStop);
   auto session = open(a);

@@ -7,6 +7,12 @@
 
 namespace gantry {
 
+namespace {
+
+constexpr Millis kPauseMax{300};
+
+}  // namespace
+
 Sampler::Sampler(Os& os, SamplerOptions options) : os_(os), options_(std::move(options)) {
   thread_ = std::thread([this] { run(); });
 }
@@ -74,9 +80,11 @@ void Sampler::run() {
     const auto begun = std::chrono::steady_clock::now();
     sample();
     const auto cost = std::chrono::steady_clock::now() - begun;
-    // Reading a large process' pages takes milliseconds, in which it cannot map memory: never more
-    // than a tenth of the time.
-    const auto pause = std::max<std::chrono::nanoseconds>(options_.interval, 9 * cost);
+    // Reading a large process' pages takes milliseconds, in which it cannot map memory: not more
+    // than a tenth of the time. But where reading is slow because the machine is busy, growth must
+    // be seen within a second all the same, and takes two samples to be believed.
+    const auto pause = std::clamp<std::chrono::nanoseconds>(9 * cost, options_.interval,
+                                                            std::max(options_.interval, kPauseMax));
     changed_.wait_for(lock, pause, [&] { return ending_; });
   }
 }

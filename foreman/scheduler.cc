@@ -126,6 +126,8 @@ Result<Scheduler::Model*> Scheduler::model_locked(const Loadable& loadable) {
     } else if (model->loadable.asked != loadable.asked) {
       model->next = loadable;
       model->draining = true;
+    } else if (model->state == ModelState::kStopping || model->draining) {
+      model->next = loadable;  // what was measured meanwhile may have changed its plan
     }
     return model.get();
   }

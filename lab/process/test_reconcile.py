@@ -97,7 +97,7 @@ class History(Reconciled):
 
     def test_a_model_replaced_under_its_name(self):
         model = self.dir / "m.gguf"
-        self.configure(f"models:\n  mine:\n    file: {model}\n")
+        self.configure(f"models:\n  mine:\n    file: {model}\n    kind: language\n")
         predicted = []
         for layers in (2, 12):
             self.ok("synth", "llama", "--layers", layers, "--embd", "512", "-o", model)
@@ -108,8 +108,9 @@ class History(Reconciled):
         self.ok("stop")
         loads = self.history("mine")
         self.assertEqual([self.host(load)[0] for load in loads], predicted[::-1])
+        self.assertGreater(self.host(loads[0])[1] - self.host(loads[1])[1], 5 * MIB)
         for load in loads:
-            self.assertLess(abs(self.host(load)[1] - self.host(load)[0]), 16 * MIB, load)
+            self.assertLess(self.host(load)[1] - self.host(load)[0], 16 * MIB, load)
 
 
 class Growth(Reconciled):
@@ -140,15 +141,11 @@ class Growth(Reconciled):
         self.configure("ram_budget: 200MiB\ngrowth: stop\n" + self.grower(memory="64MiB"))
         job = self.generate("grow 300")
         self.assertEqual((job["state"], job["error"]["code"]), ("failed", "does_not_fit"), job)
+        # Seen at once or, on a slow machine, in the next attempt, which is then not made.
         self.assertRegex(job["error"]["message"],
                          r"grower grew to \d+\.\d MiB, its lease is \d+\.\d MiB"
-                         r"(, all of the budget| and the budget 200.0 MiB)")
-        body = json.dumps({"model": "grower", "messages": [{"role": "user", "content": "grow 90"}]})
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/chat/completions",
-                                         body.encode(), {"Content-Type": "application/json"})
-        # What it was stopped at says that it needs more than there is: tried with all there is.
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            self.assertIn("grown", answer.read().decode())
+                         r"(, all of the budget| and the budget 200.0 MiB)"
+                         r"|grower needs \d+\.\d MiB on cpu, the budget is 200.0 MiB")
 
     def test_move_lets_it_finish_and_plans_it_anew(self):
         self.configure("ram_budget: 400MiB\n" + self.grower(memory="64MiB", growth="move"))
