@@ -27,7 +27,7 @@ constexpr double kWhisperSteps = 34;     // operations of a text layer, cross at
 constexpr double kMediaSpeed = 200;      // seconds of sound decoded in one second
 // From exec to an answer without a byte of weights, and for each token of the vocabulary (strings,
 // tables, sampler): seen with llama-server on two cores.
-constexpr double kStartSeconds = 0.4, kVocabularySeconds = 2.5e-6;
+constexpr double kStartSeconds = 0.3, kVocabularySeconds = 2.5e-6;
 constexpr double kAcceleratorSeconds = 0.3;  // a runtime context
 constexpr double kDefaultStep = 3e-6;
 constexpr uint32_t kOffloadBatch = 32;  // host weights visit the accelerator for larger ones

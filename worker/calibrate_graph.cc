@@ -117,10 +117,9 @@ Result<Buffer> weights_in(const Sheet& sheet, ggml_backend_buffer_type_t type) {
   return buffer;
 }
 
-// The lower quartile: what others did meanwhile is no property of the device.
-double quartile(std::vector<double> seconds) {
+double median(std::vector<double> seconds) {
   std::ranges::sort(seconds);
-  return seconds[seconds.size() / 4];
+  return seconds[seconds.size() / 2];
 }
 
 // Seconds of one pass; what is done more than once is `pass`.
@@ -135,7 +134,7 @@ Result<double> repeat(const Unit& unit, const Patience& patience,
     const Clock::time_point now = Clock::now();
     if (i >= 0) seconds.push_back(std::chrono::duration<double>(now - start).count());
     const double all = std::chrono::duration<double>(now - begin).count();
-    if (i + 1 >= patience.passes_min && all >= patience.seconds) return quartile(seconds);
+    if (i + 1 >= patience.passes_min && all >= patience.seconds) return median(seconds);
   }
 }
 
