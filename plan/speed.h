@@ -4,8 +4,8 @@
 // The model: a pass takes, on each device that has a part of it, the sum over its matrices of
 // max(bytes / decode rate, operations / prefill rate) of their quantisation, attention over what
 // the cache holds, activations between the matrices, and a step for each operation of the graph.
-// Parts on several devices follow each other. Where weights stream, a pass takes as long as the
-// slower of computing and arriving.
+// Parts on several devices follow each other. Where weights stream, a pass takes on an accelerator
+// the longer one of computing and arriving, on the CPU both.
 #pragma once
 
 #include <optional>

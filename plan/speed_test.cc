@@ -159,7 +159,7 @@ TEST(Speed, SplitsAreTheSumOfTheirParts) {
   EXPECT_NEAR(slower - whole, (5 * kLayerBytes + 36e6) / 300e9, 1e-9);
 }
 
-TEST(Speed, StreamingTakesTheSlowerOfArrivingAndComputing) {
+TEST(Speed, StreamingOnTheCpuTakesArrivingAndComputing) {
   const Wish wish = wish_of(card_of(20));
   Machine machine = machine_of();
   const Bytes budget{needs_of(wish, "", 0, {})[0].total().n - 200'000'000};
@@ -167,12 +167,28 @@ TEST(Speed, StreamingTakesTheSlowerOfArrivingAndComputing) {
   ASSERT_TRUE(choice && choice->stream);
   const Speed disk = predict_speed(machine, wish, *choice);
   ASSERT_TRUE(disk.decode && disk.prefill);
-  EXPECT_NEAR(1 / *disk.decode, choice->stream->per_token / 2e9, 1e-6);
-  machine.disk.read_bytes_per_s = 1e12;  // then computing decides, at the plain rate
+  machine.disk.read_bytes_per_s = 1e17;  // then computing alone is left, at the plain rate
   const Speed computed = predict_speed(machine, wish, *choice);
   EXPECT_GT(1 / *computed.decode, (20 * kLayerBytes + 36e6) / 10e9);
+  EXPECT_NEAR(1 / *disk.decode - 1 / *computed.decode, choice->stream->per_token / 2e9, 1e-6);
   machine.disk.read_bytes_per_s.reset();
   EXPECT_FALSE(predict_speed(machine, wish, *choice).decode);
+}
+
+TEST(Speed, StreamingOnAnAcceleratorTakesTheLongerOfBoth) {
+  const Wish wish = wish_of(card_of(40));
+  Machine machine = machine_of(true);
+  const Bytes budget{needs_of(wish, "gpu0", 40, {})[0].total().n - 400'000'000};
+  const auto choice =
+      stream_choice(machine, {{"gpu0", budget, {}}, {kHost, GiB(16), {}}}, wish, "gpu0");
+  ASSERT_TRUE(choice && choice->stream);
+  const Speed linked = predict_speed(machine, wish, *choice);
+  ASSERT_TRUE(linked.decode);
+  EXPECT_NEAR(1 / *linked.decode, choice->stream->per_token / 20e9, 1e-9);  // host memory holds it
+  machine.devices[1].bandwidth.host_copy_bytes_per_s = 1e17;
+  const Speed computed = predict_speed(machine, wish, *choice);
+  EXPECT_GT(1 / *computed.decode, (40 * kLayerBytes + 36e6) / 300e9);
+  EXPECT_LT(1 / *computed.decode, 1 / *linked.decode);
 }
 
 TEST(Speed, ExpertsThatAreNotUsedCostNothing) {
