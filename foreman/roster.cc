@@ -207,6 +207,10 @@ Result<Placement> Roster::place(const Wish& wish, const Shares* rooms) const {
     return fail(sound.error());
   }
   if (!planned->fits || planned->models.empty()) return fail(does_not_fit(wish, *planned));
+  if (planned->models.front().cloud) {
+    return fail(Code::kDoesNotFit, wish.name + " does not fit here and is to go to the cloud",
+                "call its endpoint from there; this daemon sends nothing away");
+  }
   return planned->models.front();
 }
 
@@ -298,11 +302,11 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   out.spec.proxy = model.proxy;
   out.spec.check_endpoint = model.check_endpoint;
   out.spec.env = model.env;
-  out.spec.placement = std::move(placement);
-  out.spec.cache_k = wish.cache_k;
-  out.spec.cache_v = wish.cache_v;
+  out.spec.cache_k = placement.cache_k;
+  out.spec.cache_v = placement.cache_v;
   out.spec.parallel = wish.parallel;
-  out.spec.ubatch = wish.ubatch;
+  out.spec.ubatch = placement.ubatch;
+  out.spec.placement = std::move(placement);
   out.spec.flash_attention = wish.flash_attention;
   return out;
 }

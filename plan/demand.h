@@ -73,6 +73,7 @@ struct Wish {
   std::vector<Shortage> shortage;  // empty: whatever makes it fit without other words
   Levers levers;
   std::vector<Alternative> alternatives;
+  std::string insisted;     // the alternative that was taken for its type; empty: none
   std::string device;       // the only one it may compute on, "cpu" or an accelerator; empty: any
   std::optional<Budget> cap;  // of each accelerator, for this model: a fraction of 0.6
   EngineKind engine = EngineKind::kLlama;
@@ -85,6 +86,7 @@ struct Wish {
   uint32_t ubatch = 512;
   bool flash_attention = false;     // implied by a quantised cache_v, as in llama.cpp
   bool embeddings = false;          // inputs go through whole, in one physical batch
+  bool encoder_on_cpu = false;      // the vision encoder, where layers are on an accelerator
   bool small_media = false;         // kMedia: gantry-decode instead of ffmpeg
   StreamWish stream;                // kLlama
   // The user's own figure for an external command; absent: it has host memory to itself. For

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <functional>
 
+#include "plan/levers.h"
 #include "plan/need.h"
 #include "plan/place.h"
-#include "plan/stream.h"
 
 namespace gantry {
 
@@ -99,44 +99,79 @@ bool try_context(Search* search, const Machine& machine, const Demand& demand,
   return search->attempt(change, changed(low * kContextStep));
 }
 
-// The least budget that is enough, when the machine has it.
+// The least budget that is enough, when the machine has it: more of it never fits less.
 void try_budget(Search* search, const Machine& machine, const Demand& demand, bool ram) {
-  Demand open = demand;
-  (ram ? open.ram : open.vram) = Budget{std::nullopt, 1.0};
-  const auto most = plan_once(machine, open);
-  if (!most || !most->fits) return;
-  Bytes peak, budget;
-  const auto rooms = rooms_of(machine, demand);
-  for (size_t i = 0; i < most->models.size(); ++i) {
-    const Wish& wish = demand.wishes[i];
-    if (wish.engine == EngineKind::kCommand && !wish.declared) continue;  // takes what there is
-    for (const Need& need : most->models[i].needs) {
-      if ((need.device == kHost) == ram) peak = std::max(peak, need.total());
-    }
-  }
-  for (const Room& room : *rooms) {
-    if ((room.device == kHost) == ram) budget = std::max(budget, room.budget);
-  }
   const auto raised_to = [&](uint64_t mebibytes) {
     Demand raised = demand;
     (ram ? raised.ram : raised.vram) = Budget{MiB(mebibytes), std::nullopt};
     return raised;
   };
-  // Whole models need their peak. What streams fits into less, found by halves.
-  uint64_t mebibytes = (peak.n + MiB(1).n - 1) / MiB(1).n;
-  if (std::ranges::any_of(demand.wishes, can_stream)) {
-    uint64_t low = budget.n / MiB(1).n;
-    while (low + 1 < mebibytes) {
-      const uint64_t middle = low + (mebibytes - low) / 2;
-      const auto tried = plan_once(machine, raised_to(middle));
-      (tried && tried->fits ? mebibytes : low) = middle;
+  const auto enough = [&](uint64_t mebibytes) {
+    const auto tried = plan_once(machine, raised_to(mebibytes));
+    return tried && tried->fits;
+  };
+  const auto largest = [&](const std::vector<Room>& rooms) {
+    Bytes most;
+    for (const Room& room : rooms) {
+      if ((room.device == kHost) == ram) most = std::max(most, room.budget);
+    }
+    return most;
+  };
+  Demand open = demand;
+  (ram ? open.ram : open.vram) = Budget{std::nullopt, 1.0};
+  const auto rooms = rooms_of(machine, demand), all = rooms_of(machine, open);
+  const Bytes budget = largest(*rooms);
+  uint64_t low = budget.n / MiB(1).n, high = largest(*all).n / MiB(1).n;
+  if (high <= low || !enough(high)) return;
+  while (low + 1 < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    (enough(middle) ? high : low) = middle;
+  }
+  const std::string flag = ram ? "--ram-budget " : "--vram-budget ";
+  search->add({flag + std::to_string(high) + "MiB", MiB(high) - budget});
+}
+
+// Loaded one after another, where the user wanted them at once.
+void try_turns(Search* search, const Demand& demand) {
+  Demand changed = demand;
+  changed.together.clear();
+  changed.stay.clear();
+  for (Wish& wish : changed.wishes) {
+    if (wish.shortage.empty() || turn_of(wish, Shortage::kWait)) continue;
+    wish.shortage.insert(wish.shortage.begin(), Shortage::kWait);
+  }
+  search->attempt("in turn instead of together", changed);
+}
+
+// What the user did not allow of one model.
+void try_models(Search* search, const Demand& demand) {
+  for (size_t i = 0; i < demand.wishes.size(); ++i) {
+    const Wish& wish = demand.wishes[i];
+    Demand changed = demand;
+    Wish& other = changed.wishes[i];
+    if (wish.card && wish.device != kHost) {
+      other.device = kHost;
+      other.levers.cpu = true;
+      search->attempt(wish.name + " on the CPU", changed);
+    }
+    if (wish.cap) {
+      other = wish;
+      other.cap.reset();
+      search->attempt(wish.name + " without its cap", changed);
+    }
+    if (wish.mmproj && !wish.encoder_on_cpu) {
+      other = wish;
+      other.encoder_on_cpu = true;
+      search->attempt("the vision encoder of " + wish.name + " on the CPU", changed);
+    }
+    for (const Alternative& smaller : wish.alternatives) {
+      other = wish;
+      other.card = smaller.card;
+      other.mmproj = smaller.mmproj;
+      other.alternatives.clear();
+      search->attempt(smaller.name + " instead of " + wish.name, changed);
     }
   }
-  const Demand raised = raised_to(mebibytes);
-  const auto again = plan_once(machine, raised);
-  if (!again || !again->fits || !again->notes.empty()) return;
-  const std::string flag = ram ? "--ram-budget " : "--vram-budget ";
-  search->add({flag + std::to_string(mebibytes) + "MiB", MiB(mebibytes) - budget});
 }
 
 }  // namespace
@@ -155,6 +190,13 @@ std::vector<Fix> find_fixes(const Machine& machine, const Demand& demand, const 
   if (!try_context(&search, machine, demand, std::nullopt) &&
       !try_context(&search, machine, demand, CacheType::kQ8_0)) {
     try_context(&search, machine, demand, CacheType::kQ4_0);
+  }
+  if (demand.wishes.size() > 1) try_turns(&search, demand);
+  try_models(&search, demand);
+  if (demand.reserve) {
+    Demand changed = demand;
+    changed.reserve.reset();
+    search.attempt("no --reserve", changed);
   }
   try_budget(&search, machine, demand, true);
   try_budget(&search, machine, demand, false);

@@ -43,11 +43,9 @@ constexpr Bytes kWhisperGraphBase{1'560'000};
 constexpr uint64_t kWhisperRows = 16;
 
 uint64_t query_width(const ModelCard& card) {
-  uint64_t width = card.embd;
-  for (const LayerKv& layer : card.kv) {
-    width = std::max(width, product({layer.k_head, card.heads}));
-  }
-  return width;
+  uint64_t head = 0;
+  for (const LayerKv& layer : card.kv) head = std::max<uint64_t>(head, layer.k_head);
+  return std::max<uint64_t>(card.embd, product({head, card.heads}));
 }
 
 // Width of the feed-forward part; of all experts that a token visits.
@@ -168,6 +166,7 @@ std::vector<Need> split(const Wish& wish, const std::vector<Split>& splits, Draw
   uint32_t next = layers - std::min(layers, resident);
   host.kv = layer_kv(wish, 0, next);
   host.compute = Bytes{graphs.back()};
+  if (wish.mmproj && wish.encoder_on_cpu) host.compute += vision_graph_bytes(*wish.mmproj);
   std::vector<Need> needs;
   for (size_t i = 0; i < splits.size(); ++i) {
     Need& device = needs.emplace_back();
@@ -183,7 +182,7 @@ std::vector<Need> split(const Wish& wish, const std::vector<Split>& splits, Draw
     const bool copied = last && is_tied(card) && !is_encoder(wish);
     if (copied) moved += card.bytes_in(Part::kEmbedding);
     device.compute = Bytes{graphs[i]};
-    if (wish.mmproj && i == 0) {
+    if (wish.mmproj && !wish.encoder_on_cpu && i == 0) {
       moved += wish.mmproj->weight_bytes;
       host.weights -= wish.mmproj->weight_bytes;
       device.compute += vision_graph_bytes(*wish.mmproj);

@@ -1,4 +1,4 @@
-// Where each model goes, one at a time.
+// Budgets, checks, sums and words.
 #include "plan/place.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "plan/need.h"
 #include "plan/stream.h"
+#include "plan/ways.h"
 
 namespace gantry {
 
@@ -27,6 +28,10 @@ Room room_of(const std::string& device, const std::optional<Budget>& wanted, Byt
   return room;
 }
 
+Bytes reserve_of(const Budget& reserve, Bytes total) {
+  return reserve.bytes ? *reserve.bytes : reserve.of(total);
+}
+
 Result<void> check_budget(const std::optional<Budget>& budget, const char* flag) {
   if (!budget) return {};
   const bool zero = budget->bytes ? budget->bytes->n == 0 : !(budget->fraction.value_or(0) > 0);
@@ -34,6 +39,8 @@ Result<void> check_budget(const std::optional<Budget>& budget, const char* flag)
   return fail(Code::kUsage, std::string("the budget of ") + flag + " is zero",
               "give bytes such as 2GiB or a share such as 80%");
 }
+
+constexpr double kWeightMin = 1e-3, kWeightMax = 1e3, kUsageMax = 1e9;
 
 Result<void> check_wish(const Wish& wish) {
   const bool engine = wish.engine == EngineKind::kLlama || wish.engine == EngineKind::kWhisper;
@@ -56,128 +63,187 @@ Result<void> check_wish(const Wish& wish) {
   return wish.card->check_cache(wish.cache_k, wish.cache_v);
 }
 
-bool fits(const std::vector<Room>& rooms, const std::vector<Need>& needs) {
-  return std::ranges::all_of(needs, [&](const Need& need) {
-    return need.total() <= budget_of(rooms, need.device);
-  });
-}
-
-Bytes missing(const std::vector<Room>& rooms, const std::vector<Need>& needs) {
-  Bytes sum;
-  for (const Need& need : needs) sum += need.total() - budget_of(rooms, need.device);
-  return sum;
-}
-
-// An engine can put layers there. NPUs come with their engine.
-bool takes_layers(const Device& device) {
-  return device.kind == DeviceKind::kGpu || device.kind == DeviceKind::kIntegratedGpu;
-}
-
-// The most layers that fit; needs grow with them, so a binary search finds it.
-Choice most_layers(const std::vector<Room>& rooms, const Wish& wish, const std::string& device) {
-  const uint32_t layers = layers_of(wish);
-  const Bytes host = budget_of(rooms, kHost);
-  uint32_t low = 0, high = layers;
-  if (wish.engine == EngineKind::kWhisper && high > 0) low = high - 1;  // all or nothing
-  while (low < high) {
-    const uint32_t middle = high - (high - low) / 2;
-    if (fits(rooms, needs_of(wish, device, middle, host))) {
-      low = middle;
-    } else {
-      high = middle - 1;
+// Weights, shares and levers of a wish.
+Result<void> check_levers(const Wish& wish) {
+  const auto sane = [](double n) { return n >= kWeightMin && n <= kWeightMax; };
+  if (!sane(wish.priority) || !sane(wish.usage.share)) {
+    return fail(Code::kUsage, wish.name + ": priority and share of use are 0.001 to 1000");
+  }
+  for (const double n : {wish.usage.prompt_tokens, wish.usage.output_tokens, wish.usage.audio_s}) {
+    if (!(n >= 0 && n <= kUsageMax)) {
+      return fail(Code::kUsage, wish.name + ": one use is longer than anything is");
     }
   }
-  const bool found = low > 0 && fits(rooms, needs_of(wish, device, low, host));
-  const uint32_t resident = found ? low : 0;
-  return {resident == 0 ? "" : device, resident, needs_of(wish, device, resident, host), {}, 0, {}};
+  if (wish.alternatives.size() > kAlternativesMax) {
+    return fail(Code::kUsage, wish.name + " has more than " + std::to_string(kAlternativesMax) +
+                                  " alternatives");
+  }
+  for (const Alternative& other : wish.alternatives) {
+    if (other.name.empty()) return fail(Code::kUsage, wish.name + ": an alternative has no name");
+    const bool speech = other.card.format == ModelFormat::kWhisper;
+    if (speech != (wish.engine == EngineKind::kWhisper)) {
+      return fail(Code::kUsage, other.name + " is no alternative to " + wish.name +
+                                    ": it runs on another engine");
+    }
+  }
+  if (auto sound = check_budget(wish.cap, (wish.name + "'s cap").c_str()); !sound) return sound;
+  std::set<Shortage> words(wish.shortage.begin(), wish.shortage.end());
+  if (words.size() == wish.shortage.size()) return {};
+  return fail(Code::kUsage, wish.name + ": a word on shortage is there twice");
 }
 
-Choice choose_whole(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish) {
-  Choice best{"", 0, needs_of(wish, "", 0, budget_of(rooms, kHost)), {}, 0, {}};
-  if (layers_of(wish) == 0) return best;
+// The device it was fixed to.
+Result<void> check_place(const Machine& machine, const Wish& wish) {
+  if (auto sound = check_levers(wish); !sound) return sound;
+  if (wish.device.empty() || wish.device == kHost) return {};
+  const auto found = std::ranges::find(machine.devices, wish.device, &Device::name);
+  if (found == machine.devices.end()) {
+    std::string known = "cpu";
+    for (const Device& device : machine.devices) {
+      if (takes_layers(device)) known += ", " + device.name;
+    }
+    return fail(Code::kUsage, wish.name + " is to be on " + wish.device + ", which is not there",
+                "use one of " + known);
+  }
+  if (!takes_layers(*found)) {
+    return fail(Code::kUsage,
+                wish.name + " is to be on " + wish.device + ", " +
+                    (found->trouble.empty() ? "which takes no layers" : found->trouble),
+                "use another device");
+  }
+  if (layers_of(wish) > 0) return {};
+  return fail(Code::kUsage, wish.name + " has no layers to put on " + wish.device);
+}
+
+// Names in groups are models, and no two both together and apart.
+Result<void> check_household(const Demand& demand, const std::set<std::string>& names) {
+  const auto known = [&](const std::vector<std::string>& list, const char* key) -> Result<void> {
+    for (const std::string& name : list) {
+      if (!names.contains(name)) {
+        return fail(Code::kUsage, std::string(key) + " names " + name + ", which is not planned");
+      }
+    }
+    return {};
+  };
+  if (auto sound = known(demand.stay, "stay"); !sound) return sound;
+  for (const auto& list : demand.together) {
+    if (auto sound = known(list, "together"); !sound) return sound;
+  }
+  const std::vector<size_t> groups = groups_of(demand);
+  const auto group_of = [&](const std::string& name) {
+    const auto at = std::ranges::find(demand.wishes, name, &Wish::name);
+    return groups[static_cast<size_t>(at - demand.wishes.begin())];
+  };
+  for (const auto& list : demand.apart) {
+    if (auto sound = known(list, "apart"); !sound) return sound;
+    std::set<size_t> seen;
+    for (const std::string& name : std::set<std::string>(list.begin(), list.end())) {
+      if (!seen.insert(group_of(name)).second) {
+        return fail(Code::kUsage, name + " is to be loaded together with another, and never");
+      }
+      if (std::ranges::find(demand.stay, name) != demand.stay.end() && list.size() > 1) {
+        return fail(Code::kUsage, name + " is to stay loaded, and never beside another");
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Room>> rooms_of(const Machine& machine, const Demand& demand) {
+  for (const auto& [budget, flag] : {std::pair{demand.ram, "--ram-budget"},
+                                     std::pair{demand.vram, "--vram-budget"}}) {
+    if (auto sound = check_budget(budget, flag); !sound) return fail(sound.error());
+  }
+  std::vector<Room> rooms;
   for (const Device& device : machine.devices) {
-    if (!takes_layers(device)) continue;
-    Choice choice = most_layers(rooms, wish, device.name);
-    if (choice.resident > best.resident) best = std::move(choice);
+    if (device.kind == DeviceKind::kCpu) continue;
+    Room room = room_of(device.name, demand.vram, device.total, device.free, 1.0);
+    if (demand.reserve) {
+      room.budget = std::min(room.budget, device.free - reserve_of(*demand.reserve, device.total));
+    }
+    rooms.push_back(std::move(room));
   }
-  if (best.resident > 0 || fits(rooms, best.needs)) return best;
-  // Nothing fits: the way that misses least, all layers on one device or none.
-  for (const Device& device : machine.devices) {
-    if (!takes_layers(device)) continue;
-    Choice choice{device.name, layers_of(wish), {}, {}, 0, {}};
-    choice.needs = needs_of(wish, device.name, choice.resident, budget_of(rooms, kHost));
-    if (missing(rooms, choice.needs) < missing(rooms, best.needs)) best = std::move(choice);
-  }
-  return best;
+  Bytes total = machine.memory.total;
+  if (machine.memory.cgroup_limit) total = std::min(total, *machine.memory.cgroup_limit);
+  rooms.push_back(
+      room_of(kHost, demand.ram, total, machine.memory.usable(), kPlanRamFraction));
+  return rooms;
 }
 
-const Device* device_of(const Machine& machine, const std::string& name) {
-  const auto found = std::ranges::find(machine.devices, name, &Device::name);
-  return found == machine.devices.end() ? nullptr : &*found;
+Bytes budget_of(const std::vector<Room>& rooms, std::string_view device) {
+  const auto found = std::ranges::find(rooms, device, &Room::device);
+  return found == rooms.end() ? Bytes{} : found->budget;
 }
 
-// Bandwidth over bytes: the bound of decoding one sequence, where every weight is read per token.
-Speed speed_of(const Machine& machine, const Wish& wish, const Choice& choice) {
-  const Touched touched = touched_per_token(wish, choice.resident);
-  double seconds = 0;
-  for (const auto& [bytes, name] : {std::pair{touched.accelerator, choice.device},
-                                    std::pair{touched.host, std::string(kHost)}}) {
-    if (bytes <= 0) continue;
-    const Device* device = device_of(machine, name);
-    if (device == nullptr || !device->bandwidth.memory_bytes_per_s) return {};
-    seconds += bytes / *device->bandwidth.memory_bytes_per_s;
+std::vector<size_t> groups_of(const Demand& demand) {
+  std::vector<size_t> group(demand.wishes.size());
+  for (size_t i = 0; i < group.size(); ++i) group[i] = i;
+  for (const std::vector<std::string>& names : demand.together) {
+    std::optional<size_t> first;
+    for (size_t i = 0; i < group.size(); ++i) {
+      if (std::ranges::find(names, demand.wishes[i].name) == names.end()) continue;
+      const size_t joined = group[i], into = group[first.value_or(i)];
+      first = first.value_or(i);
+      for (size_t& each : group) {
+        if (each == joined) each = into;
+      }
+    }
   }
-  Speed speed;
-  if (seconds > 0) speed.decode = 1 / seconds;
-  return speed;
+  return group;
 }
 
-// The accelerator with most room.
-std::string place_of_least(const Machine& machine, const std::vector<Room>& rooms) {
-  std::string best = kHost;
-  for (const Device& device : machine.devices) {
-    if (!takes_layers(device)) continue;
-    if (best == kHost || budget_of(rooms, device.name) > budget_of(rooms, best)) best = device.name;
+Bytes held_at_most(const std::vector<size_t>& groups, const std::vector<Placement>& models,
+                   std::string_view device) {
+  Bytes stays;
+  std::vector<Bytes> turns(groups.size());
+  for (size_t i = 0; i < models.size(); ++i) {
+    (models[i].stays ? stays : turns[groups[i]]) += models[i].on(device);
   }
-  return best;
+  return stays + *std::ranges::max_element(turns);
 }
 
-// The first device that it can stream on: accelerators in the machine's order, else the CPU.
-std::optional<Choice> choose_stream(const Machine& machine, const std::vector<Room>& rooms,
-                                    const Wish& wish) {
-  for (const Device& device : machine.devices) {
-    if (!takes_layers(device)) continue;
-    if (auto choice = stream_choice(machine, rooms, wish, device.name)) return choice;
+std::vector<Room> rooms_beside(const std::vector<Room>& rooms,
+                               const std::vector<size_t>& groups,
+                               std::vector<Placement> models, size_t model) {
+  std::vector<Room> left = rooms;
+  // Where it takes turns, only its own group is there besides what stays.
+  for (size_t i = 0; i < models.size(); ++i) {
+    const bool beside = models[i].stays || models[model].stays || groups[i] == groups[model];
+    if (i == model || !beside) models[i].needs.clear();
   }
-  return stream_choice(machine, rooms, wish, kHost);
+  models[model].needs.clear();
+  for (Room& room : left) room.budget -= held_at_most(groups, models, room.device);
+  return left;
 }
 
-// Whole where that fits; streamed where it does not, where that is predicted to decode faster than
-// layers computed on the CPU, or where so many layers were asked for.
-Choice choose(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish) {
-  const Streaming streaming = wish.stream.streaming;
-  Choice whole = choose_whole(machine, rooms, wish);
-  if (streaming == Streaming::kNever || !can_stream(wish)) return whole;
-  const bool there = fits(rooms, whole.needs);
-  if (streaming == Streaming::kAuto && there && whole.resident == layers_of(wish)) return whole;
-  if (streaming == Streaming::kAlways && *wished_layers(wish) >= layers_of(wish)) return whole;
-  const bool none = std::ranges::none_of(machine.devices, takes_layers);
-  if (streaming == Streaming::kAuto && there && none) return whole;
-  auto streamed = choose_stream(machine, rooms, wish);
-  if (!streamed) {
-    Choice least = least_stream(wish, none ? kHost : place_of_least(machine, rooms));
-    if (least.streamed == 0) return whole;  // all of its weights are too small to stream
-    if (streaming == Streaming::kAlways) return least;
-    return there || missing(rooms, whole.needs) < missing(rooms, least.needs) ? whole : least;
+void add_shares(const std::vector<Room>& rooms, const std::vector<size_t>& groups, bool sound,
+                Plan* plan) {
+  plan->fits = sound && std::ranges::all_of(plan->models, &Placement::fits_alone);
+  for (const Room& room : rooms) {
+    DeviceShare share;
+    share.name = room.device;
+    share.budget = room.budget;
+    for (const Placement& model : plan->models) {
+      for (const Need& need : model.needs) {
+        if (need.device != room.device) continue;
+        share.weights += need.weights;
+        share.kv += need.kv;
+        share.compute += need.compute;
+        share.overhead += need.overhead;
+      }
+    }
+    share.total = share.weights + share.kv + share.compute + share.overhead;
+    share.peak = held_at_most(groups, plan->models, room.device);
+    if (share.peak > share.budget) plan->fits = false;
+    if (!room.note.empty()) plan->notes.push_back(room.note);
+    plan->devices.push_back(std::move(share));
   }
-  if (streaming == Streaming::kAlways || !there) return *streamed;
-  const Speed split = speed_of(machine, wish, whole);
-  const Speed stream = stream_speed(machine, wish, *streamed);
-  const bool faster = split.decode && stream.decode && *stream.decode > *split.decode;
-  return faster ? *streamed : whole;
+  plan->together = plan->fits && std::ranges::all_of(plan->models, &Placement::stays);
 }
 
-std::string shortage(const std::vector<Room>& rooms, const std::vector<Need>& needs) {
+std::string shortage_text(const std::vector<Room>& rooms, const std::vector<Need>& needs) {
   std::string out;
   for (const Need& need : needs) {
     const Bytes budget = budget_of(rooms, need.device);
@@ -197,95 +263,24 @@ std::string place_text(const Machine& machine, const Wish& wish, const Choice& c
   if (choice.stream) return stream_text(machine, wish, choice);
   const uint32_t layers = layers_of(wish);
   const std::string all = "all " + std::to_string(layers) + " layers on ";
+  if (choice.splits.size() > 1) {
+    std::string out;
+    for (const Split& split : choice.splits) {
+      out += (out.empty() ? "" : ", ") + std::to_string(split.layers) + " on " + split.device;
+    }
+    const uint32_t rest = layers - choice.resident;
+    if (rest > 0) out += ", " + std::to_string(rest) + " on the CPU";
+    return std::to_string(layers) + " layers: " + out;
+  }
   if (choice.resident == layers) return all + choice.device;
   if (choice.resident > 0) {
     return std::to_string(choice.resident) + " of " + std::to_string(layers) + " layers on " +
-           choice.device + ", as many as fit there; the others on the CPU";
+           choice.device + ", the others on the CPU";
   }
-  const bool none = std::ranges::none_of(machine.devices, takes_layers);
-  return all + "the CPU: " +
-         (none ? "there is no accelerator" : "not one fits an accelerator's budget");
+  return all + "the CPU";
 }
 
-std::string context_note(const Wish& wish) {
-  if (wish.engine != EngineKind::kLlama || !wish.card) return {};
-  const uint32_t trained = wish.card->context_trained;
-  if (trained == 0 || wish.context <= trained) return {};
-  return "; context cut to the " + std::to_string(trained) + " tokens it was trained for";
-}
-
-}  // namespace
-
-Result<std::vector<Room>> rooms_of(const Machine& machine, const Demand& demand) {
-  for (const auto& [budget, flag] : {std::pair{demand.ram, "--ram-budget"},
-                                     std::pair{demand.vram, "--vram-budget"}}) {
-    if (auto sound = check_budget(budget, flag); !sound) return fail(sound.error());
-  }
-  std::vector<Room> rooms;
-  for (const Device& device : machine.devices) {
-    if (device.kind == DeviceKind::kCpu) continue;
-    rooms.push_back(room_of(device.name, demand.vram, device.total, device.free, 1.0));
-  }
-  Bytes total = machine.memory.total;
-  if (machine.memory.cgroup_limit) total = std::min(total, *machine.memory.cgroup_limit);
-  rooms.push_back(
-      room_of(kHost, demand.ram, total, machine.memory.usable(), kPlanRamFraction));
-  return rooms;
-}
-
-Bytes budget_of(const std::vector<Room>& rooms, std::string_view device) {
-  const auto found = std::ranges::find(rooms, device, &Room::device);
-  return found == rooms.end() ? Bytes{} : found->budget;
-}
-
-Placement place(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish) {
-  Choice choice = choose(machine, rooms, wish);
-  Placement placement;
-  placement.name = wish.name;
-  placement.engine = wish.engine;
-  placement.context = context_of(wish);
-  placement.layers.resident = choice.resident;
-  placement.layers.streamed = choice.streamed;
-  placement.layers.cpu = layers_of(wish) - choice.resident - choice.streamed;
-  placement.fits_alone = fits(rooms, choice.needs);
-  if (placement.fits_alone) {
-    placement.speed = choice.stream ? stream_speed(machine, wish, choice)
-                                    : speed_of(machine, wish, choice);
-  }
-  placement.why = placement.fits_alone ? place_text(machine, wish, choice)
-                                       : shortage(rooms, choice.needs);
-  placement.why += context_note(wish);
-  if (choice.stream && !placement.fits_alone) placement.why += ", even streamed";
-  placement.needs = std::move(choice.needs);
-  placement.stream = std::move(choice.stream);
-  return placement;
-}
-
-void add_shares(const std::vector<Room>& rooms, Plan* plan) {
-  plan->fits = std::ranges::all_of(plan->models, &Placement::fits_alone);
-  plan->together = plan->fits;
-  for (const Room& room : rooms) {
-    DeviceShare share;
-    share.name = room.device;
-    share.budget = room.budget;
-    for (const Placement& model : plan->models) {
-      for (const Need& need : model.needs) {
-        if (need.device != room.device) continue;
-        share.weights += need.weights;
-        share.kv += need.kv;
-        share.compute += need.compute;
-        share.overhead += need.overhead;
-        share.peak = std::max(share.peak, need.total());
-      }
-    }
-    share.total = share.weights + share.kv + share.compute + share.overhead;
-    if (share.total > share.budget) plan->together = false;
-    if (!room.note.empty()) plan->notes.push_back(room.note);
-    plan->devices.push_back(std::move(share));
-  }
-}
-
-Result<void> check_demand(const Demand& demand) {
+Result<void> check_demand(const Machine& machine, const Demand& demand) {
   if (demand.wishes.empty()) return fail(Code::kUsage, "no model to plan for");
   if (demand.wishes.size() > kModelsMax) {
     return fail(Code::kUsage, "more than " + std::to_string(kModelsMax) + " models");
@@ -293,21 +288,12 @@ Result<void> check_demand(const Demand& demand) {
   std::set<std::string> names;
   for (const Wish& wish : demand.wishes) {
     if (auto sound = check_wish(wish); !sound) return sound;
+    if (auto sound = check_place(machine, wish); !sound) return sound;
     if (!names.insert(wish.name).second) {
       return fail(Code::kUsage, wish.name + " is asked for twice");
     }
   }
-  return {};
-}
-
-Result<Plan> plan_once(const Machine& machine, const Demand& demand) {
-  if (auto sound = check_demand(demand); !sound) return fail(sound.error());
-  const auto rooms = rooms_of(machine, demand);
-  if (!rooms) return fail(rooms.error());
-  Plan plan;
-  for (const Wish& wish : demand.wishes) plan.models.push_back(place(machine, *rooms, wish));
-  add_shares(*rooms, &plan);
-  return plan;
+  return check_household(demand, names);
 }
 
 }  // namespace gantry

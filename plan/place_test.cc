@@ -10,10 +10,15 @@
 namespace gantry {
 namespace {
 
-Placement place_on(const Machine& machine, const Wish& wish, const Demand& demand = {}) {
-  const auto rooms = rooms_of(machine, demand);
-  EXPECT_TRUE(rooms);
-  return place(machine, *rooms, wish);
+Placement place_on(const Machine& machine, const Wish& wish) {
+  Demand demand;
+  demand.wishes = {wish};
+  const auto made = plan_once(machine, demand);
+  EXPECT_TRUE(made) << made.error().message;
+  if (!made) return {};
+  const auto sound = verify(machine, demand, *made);
+  EXPECT_TRUE(sound) << sound.error().message;
+  return made->models[0];
 }
 
 TEST(Rooms, BudgetsOfAMachine) {
@@ -127,7 +132,7 @@ TEST(CheckDemand, WhatCannotBePlanned) {
     Demand demand;
     demand.wishes = {good};
     change(&demand);
-    const auto checked = check_demand(demand);
+    const auto checked = check_demand(machine_with(GiB(8)), demand);
     return checked ? Code::kInternal : checked.error().code;
   };
   EXPECT_EQ(code_of([](Demand*) {}), Code::kInternal);
@@ -157,10 +162,10 @@ TEST(CheckDemand, ModelsAtTheLimitAndOneOver) {
     wish.name = "m" + std::to_string(i);
     demand.wishes.push_back(wish);
   }
-  EXPECT_TRUE(check_demand(demand));
+  EXPECT_TRUE(check_demand(machine_with(GiB(8)), demand));
   demand.wishes.push_back(demand.wishes[0]);
   demand.wishes.back().name = "one more";
-  EXPECT_EQ(check_demand(demand).error().code, Code::kUsage);
+  EXPECT_EQ(check_demand(machine_with(GiB(8)), demand).error().code, Code::kUsage);
 }
 
 }  // namespace

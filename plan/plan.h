@@ -75,6 +75,8 @@ struct Placement {
   std::vector<Split> splits;  // where layers.resident are, in the model's order; one or several
   CacheType cache_k = CacheType::kF16, cache_v = CacheType::kF16;
   uint32_t ubatch = 512;
+  bool encoder_on_cpu = false;
+  bool cloud = false;        // at an endpoint: nothing of it is here
   bool stays = true;         // loaded all the time; false: takes turns with others
   std::vector<std::string> given_up;  // "the KV cache is q8_0 instead of f16"
   std::vector<Need> needs;  // one a device used; "cpu" stands for host memory
@@ -96,13 +98,13 @@ struct DeviceShare {
   std::string name;
   Bytes weights, kv, compute, overhead;  // of all models together
   Bytes total;                           // together
-  Bytes peak;                            // largest single model: what "in turn" needs
+  Bytes peak;                            // at any time: what stays and the largest turn
   Bytes budget;
 };
 
 struct Plan {
-  bool fits = false;      // every model fits at least alone
-  bool together = false;  // all fit at once
+  bool fits = false;      // what stays and each turn beside it is within every budget
+  bool together = false;  // all are loaded at once
   std::vector<std::string> notes;  // on budgets, for a person
   std::vector<DeviceShare> devices;
   std::vector<Placement> models;

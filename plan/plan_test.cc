@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "plan/example.h"
-#include "plan/need.h"
+#include "plan/place.h"
 
 namespace gantry {
 namespace {
@@ -28,6 +28,7 @@ Demand three_models() {
 TEST(Plan, TogetherInTurnOrNotAtAll) {
   const Machine machine = machine_with(GiB(8));
   Demand demand = three_models();
+  for (Wish& wish : demand.wishes) wish.stream.streaming = Streaming::kNever;
   Plan plan = planned(machine, demand);
   EXPECT_TRUE(plan.fits);
   EXPECT_TRUE(plan.together);
@@ -36,7 +37,7 @@ TEST(Plan, TogetherInTurnOrNotAtAll) {
   EXPECT_EQ(cpu.total, cpu.weights + cpu.kv + cpu.compute + cpu.overhead);
   Bytes peak;
   for (const Placement& model : plan.models) peak = std::max(peak, model.on("cpu"));
-  EXPECT_EQ(cpu.peak, peak);
+  EXPECT_EQ(cpu.peak, cpu.total);
 
   demand.ram = Budget{cpu.total, std::nullopt};
   EXPECT_TRUE(planned(machine, demand).together);
@@ -102,27 +103,31 @@ TEST(Plan, MoreMemoryNeverHurts) {
   const uint64_t seed = 12;
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
-  for (int i = 0; i < 500; ++i) {
+  size_t fitting = 0;
+  for (int i = 0; i < 300; ++i) {
     Machine machine = random_machine(rng);
     const Demand demand = random_demand(rng);
-    const auto before = plan(machine, demand);
-    if (!before) continue;
-    machine.memory.available += GiB(8);
-    machine.memory.total += GiB(8);
-    if (machine.memory.cgroup_limit) *machine.memory.cgroup_limit += GiB(8);
+    double before = 0, after = 0;
+    const auto small = plan_once(machine, demand, &before);
+    if (!small || !small->fits) continue;
+    ++fitting;
+    const Bytes more{rng.below(GiB(8).n)};
+    if (rng.below(2) == 0) {
+      machine.memory.available += more;
+      machine.memory.total += more;
+      if (machine.memory.cgroup_limit) *machine.memory.cgroup_limit += more;
+    }
     for (Device& device : machine.devices) {
-      device.total += GiB(8);
-      device.free += GiB(8);
+      if (rng.below(2) == 0) continue;
+      device.total += more;
+      device.free += more;
     }
-    const auto after = plan(machine, demand);
-    ASSERT_TRUE(after);
-    EXPECT_TRUE(!before->fits || after->fits) << i;
-    for (size_t m = 0; m < after->models.size(); ++m) {
-      if (!before->models[m].fits_alone) continue;
-      if (before->models[m].stream || after->models[m].stream) continue;
-      EXPECT_GE(after->models[m].layers.resident, before->models[m].layers.resident) << i;
-    }
+    const auto large = plan_once(machine, demand, &after);
+    ASSERT_TRUE(large);
+    EXPECT_TRUE(large->fits) << i;
+    EXPECT_LE(after, before * (1 + 1e-9)) << i;
   }
+  EXPECT_GT(fitting, 50U);
 }
 
 }  // namespace

@@ -114,6 +114,13 @@ bool may_draft(const Wish& wish) {
          wish.card->experts == 0;
 }
 
+Base with_drafts(const Wish& wish, Base base) {
+  if (may_draft(wish)) {
+    base.needs.back().compute += {product({kLookupTokens + 1, wish.card->vocab, sizeof(float)})};
+  }
+  return base;
+}
+
 struct Sums {
   uint64_t dense = 0, experts = 0;  // that do not stay
   uint32_t layers = 0;              // with any of them
@@ -121,14 +128,14 @@ struct Sums {
 
 Sums moved(const ResidencyAsk& ask, const Residency& chosen) {
   Sums sums;
-  std::set<uint32_t> layers;
+  std::vector<bool> layers(ask.layers, false);
   for (size_t i = 0; i < ask.weights.size(); ++i) {
     if (chosen.resident[i]) continue;
     const WeightFact& weight = ask.weights[i];
     (weight.expert ? sums.experts : sums.dense) += weight.bytes;
-    if (weight.layer < ask.layers) layers.insert(weight.layer);
+    if (weight.layer < ask.layers) layers[weight.layer] = true;
   }
-  sums.layers = static_cast<uint32_t>(layers.size());
+  sums.layers = static_cast<uint32_t>(std::ranges::count(layers, true));
   return sums;
 }
 
@@ -263,10 +270,7 @@ std::optional<uint32_t> wished_layers(const Wish& wish) {
 std::optional<Choice> stream_choice(const Machine& machine, const std::vector<Room>& rooms,
                                     const Wish& wish, const std::string& device) {
   if (!can_stream(wish)) return std::nullopt;
-  Base base = base_of(wish, device);
-  if (may_draft(wish)) {
-    base.needs.back().compute += {product({kLookupTokens + 1, wish.card->vocab, sizeof(float)})};
-  }
+  Base base = with_drafts(wish, base_of(wish, device));
   for (const Need& need : base.needs) {
     if (need.total() > budget_of(rooms, need.device)) return std::nullopt;
   }
@@ -278,28 +282,46 @@ std::optional<Choice> stream_choice(const Machine& machine, const std::vector<Ro
   const auto chosen = choose_residency(ask);
   if (!chosen || chosen->whole || chosen->ring + chosen->experts == 0) return std::nullopt;
   Choice choice = put_together(wish, device, std::move(base), ask, *chosen);
-  if (!fits(rooms, choice)) return std::nullopt;
+  if (choice.streamed == 0 || !fits(rooms, choice)) return std::nullopt;
   fill_host(rooms, &choice);
   choice.stream->lookup = may_draft(wish) && drafting_pays(machine, wish, *choice.stream);
   return choice;
 }
 
-Choice least_stream(const Wish& wish, const std::string& device) {
+std::vector<Choice> stream_ways(const Machine& machine, const Wish& wish,
+                                const std::string& device) {
+  std::vector<Choice> ways;
+  if (!can_stream(wish)) return ways;
+  const Base base = with_drafts(wish, base_of(wish, device));
   ResidencyAsk ask = ask_of(*wish.card, on_accelerator(device));
-  Base base = base_of(wish, device);
+  const auto add = [&] {
+    const auto chosen = choose_residency(ask);
+    if (!chosen || chosen->whole || chosen->ring + chosen->experts == 0) return;
+    Choice choice = put_together(wish, device, base, ask, *chosen);
+    if (choice.streamed == 0) return;
+    choice.stream->lookup = may_draft(wish) && drafting_pays(machine, wish, *choice.stream);
+    ways.push_back(choice);
+    if (!on_accelerator(device)) return;
+    choice.stream->host_budget = choice.stream->streamed;
+    choice.needs.back().weights += choice.stream->streamed;
+    choice.stream->lookup = may_draft(wish) && drafting_pays(machine, wish, *choice.stream);
+    ways.push_back(std::move(choice));
+  };
   ask.resident_layers = wished_layers(wish);
-  if (const auto chosen = choose_residency(ask); ask.resident_layers && chosen) {
-    return put_together(wish, device, std::move(base), ask, *chosen);
+  if (ask.resident_layers) {
+    add();
+    return ways;
   }
-  // The refusal of a room of nothing says in words what the least is; asked for here by halves.
-  uint64_t low = 0, high = wish.card->weight_bytes.n * 2 + MiB(64).n;
-  while (high - low > kReadAlign) {
-    ask.room = low + (high - low) / 2;
-    (choose_residency(ask) ? high : low) = ask.room;
+  ask.room = least_room(ask);
+  add();
+  ask.room = UINT64_MAX;
+  const uint32_t layers = wish.card->layers;
+  const uint32_t step = (layers + kStreamSteps - 1) / kStreamSteps;
+  for (uint32_t resident = 0; resident < layers; resident += step) {
+    ask.resident_layers = resident;
+    add();
   }
-  ask.room = high;
-  const auto chosen = choose_residency(ask);
-  return put_together(wish, device, std::move(base), ask, chosen.value_or(Residency{}));
+  return ways;
 }
 
 Speed stream_speed(const Machine& machine, const Wish& wish, const Choice& choice) {

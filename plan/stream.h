@@ -20,8 +20,12 @@ std::optional<uint32_t> wished_layers(const Wish& wish);
 std::optional<Choice> stream_choice(const Machine& machine, const std::vector<Room>& rooms,
                                     const Wish& wish, const std::string& device);
 
-// The needs of the smallest way to stream there, for a person who asks what is missing.
-Choice least_stream(const Wish& wish, const std::string& device);
+// The least, and with whole layers resident from none to nearly all in at most kStreamSteps steps:
+// ways that depend on no budget. On an accelerator each comes twice, with what streams in host
+// memory and on disk. Just the one that is asked for where layers or a preset are.
+constexpr uint32_t kStreamSteps = 32;
+std::vector<Choice> stream_ways(const Machine& machine, const Wish& wish,
+                                const std::string& device);
 
 // Tokens per second from measured bandwidths, each the bound of its phase.
 Speed stream_speed(const Machine& machine, const Wish& wish, const Choice& choice);

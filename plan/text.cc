@@ -46,7 +46,12 @@ json stream_json(const std::optional<StreamPlan>& stream) {
 json model_json(const Placement& model) {
   json needs = json::array();
   for (const Need& need : model.needs) needs.push_back(need_json(need));
+  json splits = json::array();
+  for (const Split& split : model.splits) {
+    splits.push_back({{"device", split.device}, {"layers", split.layers}});
+  }
   return {{"name", model.name},
+          {"alternative", model.alternative.empty() ? json(nullptr) : json(model.alternative)},
           {"engine", engine_name(model.engine)},
           {"context", model.context},
           {"layers",
@@ -54,7 +59,19 @@ json model_json(const Placement& model) {
             {"streamed", model.layers.streamed},
             {"cpu", model.layers.cpu}}},
           {"speed",
-           {{"prefill", or_null(model.speed.prefill)}, {"decode", or_null(model.speed.decode)}}},
+           {{"prefill", or_null(model.speed.prefill)},
+            {"decode", or_null(model.speed.decode)},
+            {"real_time", or_null(model.speed.real_time)},
+            {"load_s", or_null(model.speed.load_s)},
+            {"joules", or_null(model.speed.joules)}}},
+          {"splits", splits},
+          {"cache_k", std::string(cache_type_name(model.cache_k))},
+          {"cache_v", std::string(cache_type_name(model.cache_v))},
+          {"ubatch", model.ubatch},
+          {"encoder_on_cpu", model.encoder_on_cpu},
+          {"stays", model.stays},
+          {"cloud", model.cloud},
+          {"given_up", model.given_up},
           {"needs", needs},
           {"stream", stream_json(model.stream)},
           {"fits_alone", model.fits_alone},
@@ -107,20 +124,51 @@ std::string verdict(const Plan& plan) {
   if (plan.together) {
     return plan.models.size() == 1 ? "It fits." : "All fit at the same time.";
   }
-  return plan.fits ? "They fit one at a time: loading one unloads another."
-                   : "It does not fit.";
+  if (!plan.fits) return "It does not fit.";
+  if (std::ranges::none_of(plan.models, &Placement::stays)) {
+    return "They fit one at a time: loading one unloads another.";
+  }
+  std::string turns;
+  for (const Placement& model : plan.models) {
+    if (!model.stays) turns += (turns.empty() ? "" : ", ") + model.name;
+  }
+  return "They fit, and these take turns: " + turns + ".";
 }
 
-std::string speed_text(const Placement& model) {
-  const auto text = [](double rate) {
-    return rate < 100 ? fmt::format("{:.1f}", rate) : fmt::format("{:.0f}", rate);
-  };
+std::string number_text(double rate) {
+  return rate < 100 ? fmt::format("{:.1f}", rate) : fmt::format("{:.0f}", rate);
+}
+
+std::string speed_text(const Speed& speed) {
   std::string out;
-  if (model.speed.decode) {
-    out += "; decodes at most " + text(*model.speed.decode) + " tokens/s";
+  if (speed.decode) out += "; decodes at most " + number_text(*speed.decode) + " tokens/s";
+  if (speed.prefill) out += "; reads at most " + number_text(*speed.prefill) + " tokens/s";
+  if (speed.real_time) {
+    out += fmt::format("; {:.2g} s of work for a second of sound", *speed.real_time);
   }
-  if (model.speed.prefill) out += "; reads at most " + text(*model.speed.prefill) + " tokens/s";
+  if (speed.load_s) out += fmt::format("; loads in {:.1f} s", *speed.load_s);
+  if (speed.joules) out += fmt::format("; {:.3g} J a use", *speed.joules);
   return out;
+}
+
+// Who is there, the largest first, and who is there only in turn.
+std::string device_text(const Plan& plan, const DeviceShare& share) {
+  std::vector<const Placement*> there;
+  for (const Placement& model : plan.models) {
+    if (model.on(share.name).n > 0) there.push_back(&model);
+  }
+  std::ranges::stable_sort(there, std::greater{},
+                           [&](const Placement* model) { return model->on(share.name).n; });
+  std::string out;
+  for (const Placement* model : there) {
+    out += (out.empty() ? "" : ", ") + model->name + " " + format_bytes(model->on(share.name));
+    if (!model->stays) out += " in turn";
+  }
+  const Bytes missing = share.peak - share.budget;
+  const std::string rest = missing.n > 0 ? format_bytes(missing) + " missing"
+                                         : format_bytes(share.budget - share.peak) + " left";
+  return fmt::format("  {}: {} of {}, {}: {}\n", share.name, format_bytes(share.peak),
+                     format_bytes(share.budget), rest, out);
 }
 
 }  // namespace
@@ -135,7 +183,8 @@ nlohmann::json plan_json(const Plan& plan) {
                        {"overhead", share.overhead.n},
                        {"total", share.total.n},
                        {"peak", share.peak.n},
-                       {"budget", share.budget.n}});
+                       {"budget", share.budget.n},
+                       {"missing", (share.peak - share.budget).n}});
   }
   for (const Placement& model : plan.models) models.push_back(model_json(model));
   for (const Fix& fix : plan.fixes) {
@@ -159,12 +208,18 @@ std::string plan_text(const Plan& plan) {
     if (share.total.n == 0) continue;
     table.row("together", share.name,
               cells(share.weights, share.kv, share.compute, share.overhead, share.total));
-    table.row("largest", share.name, {"", "", "", "", format_bytes(share.peak)});
+    if (share.peak != share.total) {
+      table.row("at once", share.name, {"", "", "", "", format_bytes(share.peak)});
+    }
     table.row("budget", share.name, {"", "", "", "", format_bytes(share.budget)});
   }
   std::string out = table.text() + "\n" + verdict(plan) + "\n";
   for (const Placement& model : plan.models) {
-    out += fmt::format("  {}: {}{}\n", model.name, model.why, speed_text(model));
+    out += fmt::format("  {}: {}{}\n", model.name, model.why, speed_text(model.speed));
+    for (const std::string& words : model.given_up) out += "    given up: " + words + "\n";
+  }
+  for (const DeviceShare& share : plan.devices) {
+    if (share.total.n > 0) out += device_text(plan, share);
   }
   for (const std::string& note : plan.notes) out += "  note: " + note + "\n";
   if (!plan.fixes.empty()) out += "Enough would be one of:\n";
@@ -174,7 +229,7 @@ std::string plan_text(const Plan& plan) {
                        format_bytes(fix.saves));
   }
   if (!plan.fits && plan.fixes.empty()) {
-    out += "No single change of context, cache or budget is enough: use a smaller model.\n";
+    out += "No single change is enough: use a smaller model.\n";
   }
   return out;
 }

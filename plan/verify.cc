@@ -32,6 +32,11 @@ std::map<std::string, uint64_t> budgets_of(const Machine& machine, const Demand&
     if (demand.vram && demand.vram->fraction && !demand.vram->bytes) {
       budget = std::min(budget, demand.vram->of(device.total).n);
     }
+    if (demand.reserve) {
+      const uint64_t kept = demand.reserve->bytes ? demand.reserve->bytes->n
+                                                  : demand.reserve->of(device.total).n;
+      budget = std::min(budget, device.free.n - std::min(device.free.n, kept));
+    }
     budgets[device.name] = budget;
   }
   const Memory& memory = machine.memory;
@@ -157,10 +162,90 @@ Result<void> check_stream(const Wish& wish, const Placement& placement, Wide wei
   return {};
 }
 
-Result<void> check_needs(const Wish& wish, const Placement& placement,
+// The wish that was carried out: another file, smaller caches, as far as the user allows them.
+Result<Wish> carried_out(const Wish& wished, const Placement& placement) {
+  Wish wish = wished;
+  if (!placement.alternative.empty() && placement.alternative != wished.insisted) {
+    const auto other =
+        std::ranges::find(wished.alternatives, placement.alternative, &Alternative::name);
+    if (other == wished.alternatives.end()) {
+      return broken(wished.name + " is replaced by " + placement.alternative);
+    }
+    wish.card = other->card;
+    wish.mmproj = other->mmproj;
+  } else if (wished.engine == EngineKind::kLlama) {
+    const auto allowed = [&](CacheType type, CacheType as_wished) {
+      return type == as_wished ||
+             std::ranges::find(wished.levers.caches, type) != wished.levers.caches.end();
+    };
+    if (!allowed(placement.cache_k, wished.cache_k) ||
+        !allowed(placement.cache_v, wished.cache_v)) {
+      return broken(wished.name + " has another KV cache than was allowed");
+    }
+  }
+  if (placement.ubatch > wished.ubatch ||
+      (placement.ubatch < wished.ubatch && !wished.levers.smaller_batch)) {
+    return broken(wished.name + " has another batch than was allowed");
+  }
+  if (placement.encoder_on_cpu && !wished.encoder_on_cpu && !wished.levers.encoder_on_cpu) {
+    return broken(wished.name + " has its encoder on the CPU");
+  }
+  wish.cache_k = placement.cache_k;
+  wish.cache_v = placement.cache_v;
+  wish.ubatch = placement.ubatch;
+  return wish;
+}
+
+uint64_t cap_of(const Machine& machine, const Wish& wish, const std::string& device) {
+  if (!wish.cap || device == kHostName) return UINT64_MAX;
+  if (wish.cap->bytes) return wish.cap->bytes->n;
+  for (const Device& each : machine.devices) {
+    if (each.name == device) return wish.cap->of(each.total).n;
+  }
+  return 0;
+}
+
+// Layers are where the splits say, and only where the user lets them be.
+Result<void> check_splits(const Machine& machine, const Wish& wish, const Placement& placement,
+                          const std::map<std::string, const Need*>& by_device) {
+  const Layers& layers = placement.layers;
+  uint64_t sum = 0;
+  std::map<std::string, int> seen;
+  for (const Split& split : placement.splits) {
+    sum += split.layers;
+    const auto device = std::ranges::find(machine.devices, split.device, &Device::name);
+    const auto need = by_device.find(split.device);
+    if (split.layers == 0 || ++seen[split.device] > 1 || device == machine.devices.end() ||
+        device->kind == DeviceKind::kCpu || need == by_device.end()) {
+      return broken(wish.name + " has a split that is none");
+    }
+    if (wish.card && wish.engine == EngineKind::kLlama &&
+        need->second->weights.n < smallest_layers(*wish.card, split.layers)) {
+      return broken(wish.name + " lacks weights on " + split.device);
+    }
+  }
+  if (sum != (placement.stream ? 0 : layers.resident)) {
+    return broken(wish.name + " has splits that do not add up to its layers");
+  }
+  const bool on_cpu = layers.cpu > 0 || (placement.stream && placement.stream->device == "cpu");
+  if (wish.device.empty()) {
+    if (on_cpu && !wish.levers.cpu) return broken(wish.name + " may not be on the CPU");
+    return {};
+  }
+  for (const auto& [name, need] : by_device) {
+    if (name != kHostName && name != wish.device) {
+      return broken(wish.name + " is on " + name + " instead of " + wish.device);
+    }
+  }
+  if (on_cpu && wish.device != kHostName) return broken(wish.name + " left " + wish.device);
+  return {};
+}
+
+Result<void> check_needs(const Machine& machine, const Wish& wish, const Placement& placement,
                          const std::map<std::string, uint64_t>& budgets) {
   std::map<std::string, const Need*> by_device;
   bool fits = true;
+  if (placement.needs.empty()) return broken(wish.name + " needs nothing");
   Wide weights = 0, kv = 0, compute = 0;
   for (const Need& need : placement.needs) {
     const auto budget = budgets.find(need.device);
@@ -168,7 +253,9 @@ Result<void> check_needs(const Wish& wish, const Placement& placement,
     if (!by_device.emplace(need.device, &need).second) {
       return broken(wish.name + " is on " + need.device + " twice");
     }
-    if (wide_total(need) > budget->second) fits = false;
+    if (wide_total(need) > std::min(budget->second, cap_of(machine, wish, need.device))) {
+      fits = false;
+    }
     weights += need.weights.n;
     kv += need.kv.n;
     compute += need.compute.n;
@@ -202,6 +289,10 @@ Result<void> check_needs(const Wish& wish, const Placement& placement,
   } else if ((placement.layers.resident > 0) != (by_device.size() > 1)) {
     return broken(wish.name + " has layers resident on no accelerator, or none on one");
   }
+  if (placement.fits_alone) {
+    auto sound = check_splits(machine, wish, placement, by_device);
+    if (!sound) return sound;
+  }
   if (wish.measured_overhead && host->second->overhead < *wish.measured_overhead) {
     return broken(wish.name + " has less overhead than was measured");
   }
@@ -219,19 +310,75 @@ Result<void> check_needs(const Wish& wish, const Placement& placement,
   return {};
 }
 
-// The share of a device is the sum of what the models need there.
-Result<void> check_share(const DeviceShare& share, const Plan& plan, uint64_t budget) {
-  Wide weights = 0, kv = 0, compute = 0, overhead = 0, peak = 0;
-  for (const Placement& model : plan.models) {
-    for (const Need& need : model.needs) {
+// Which models are loaded together, by the lowest of their numbers: settled when a whole pass
+// changes nothing.
+std::vector<size_t> joined(const Demand& demand) {
+  std::vector<size_t> unit(demand.wishes.size());
+  for (size_t i = 0; i < unit.size(); ++i) unit[i] = i;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const std::vector<std::string>& names : demand.together) {
+      size_t least = SIZE_MAX;
+      std::vector<size_t> members;
+      for (size_t i = 0; i < unit.size(); ++i) {
+        if (std::ranges::count(names, demand.wishes[i].name) == 0) continue;
+        members.push_back(i);
+        least = std::min(least, unit[i]);
+      }
+      for (const size_t i : members) {
+        changed = changed || unit[i] != least;
+        unit[i] = least;
+      }
+    }
+  }
+  return unit;
+}
+
+// What was demanded of the models as a household.
+Result<void> check_household(const Demand& demand, const Plan& plan) {
+  const std::vector<size_t> unit = joined(demand);
+  const size_t count = plan.models.size();
+  const auto shared = [&](const std::vector<std::string>& names, size_t a, size_t b) {
+    return std::ranges::count(names, demand.wishes[a].name) > 0 &&
+           std::ranges::count(names, demand.wishes[b].name) > 0;
+  };
+  for (size_t a = 0; a < count; ++a) {
+    const std::string& name = demand.wishes[a].name;
+    if (!plan.models[a].stays && std::ranges::count(demand.stay, name) > 0) {
+      return broken(name + " does not stay loaded");
+    }
+    for (size_t b = a + 1; b < count; ++b) {
+      if (unit[a] == unit[b] && plan.models[a].stays != plan.models[b].stays) {
+        return broken(name + " is not loaded together with its group");
+      }
+      const bool apart = std::ranges::any_of(
+          demand.apart, [&](const auto& names) { return shared(names, a, b); });
+      const bool both = unit[a] == unit[b] || plan.models[a].stays || plan.models[b].stays;
+      if (apart && both) return broken(name + " is loaded beside what it must not meet");
+    }
+  }
+  return {};
+}
+
+// The share of a device is the sum of what the models need there, and at most what stays and the
+// largest turn are there at once.
+Result<void> check_share(const DeviceShare& share, const Demand& demand, const Plan& plan,
+                         uint64_t budget) {
+  Wide weights = 0, kv = 0, compute = 0, overhead = 0, stays = 0;
+  const std::vector<size_t> unit = joined(demand);
+  std::map<size_t, Wide> turns;
+  for (size_t i = 0; i < plan.models.size(); ++i) {
+    for (const Need& need : plan.models[i].needs) {
       if (need.device != share.name) continue;
       weights += need.weights.n;
       kv += need.kv.n;
       compute += need.compute.n;
       overhead += need.overhead.n;
-      peak = std::max(peak, wide_total(need));
+      (plan.models[i].stays ? stays : turns[unit[i]]) += wide_total(need);
     }
   }
+  Wide peak = stays;
+  for (const auto& [number, bytes] : turns) peak = std::max(peak, stays + bytes);
   const auto same = [](Bytes said, Wide found) {
     return Wide{said.n} == std::min<Wide>(found, UINT64_MAX);
   };
@@ -241,7 +388,7 @@ Result<void> check_share(const DeviceShare& share, const Plan& plan, uint64_t bu
     return broken("the sums of " + share.name);
   }
   if (share.budget.n != budget) return broken("the budget of " + share.name);
-  if (plan.together && share.total.n > budget) return broken(share.name + " is over its budget");
+  if (plan.fits && peak > budget) return broken(share.name + " is over its budget");
   return {};
 }
 
@@ -249,39 +396,60 @@ bool sane(const std::optional<double>& rate) {
   return !rate || (std::isfinite(*rate) && *rate > 0);
 }
 
+// Whoever fits alone then fits in turn.
+bool all_may_wait(const Demand& demand) {
+  const bool free = demand.stay.empty() && demand.together.empty();
+  return demand.wishes.size() == 1 ||
+         (free && std::ranges::all_of(demand.wishes, [](const Wish& wish) {
+            return wish.shortage.empty() ||
+                   std::ranges::count(wish.shortage, Shortage::kWait) > 0;
+          }));
+}
+
 }  // namespace
 
 Result<void> verify(const Machine& machine, const Demand& demand, const Plan& plan) {
   const auto budgets = budgets_of(machine, demand);
   if (plan.models.size() != demand.wishes.size()) return broken("a model is missing");
-  bool fits = true;
+  bool alone = true, stay = true;
   for (size_t i = 0; i < plan.models.size(); ++i) {
     const Placement& placement = plan.models[i];
-    const Wish& wish = demand.wishes[i];
-    if (placement.name != wish.name || placement.engine != wish.engine) {
-      return broken(wish.name + " is planned as " + placement.name);
+    const Wish& wished = demand.wishes[i];
+    if (placement.name != wished.name || placement.engine != wished.engine) {
+      return broken(wished.name + " is planned as " + placement.name);
     }
-    if (auto sound = check_needs(wish, placement, budgets); !sound) return sound;
+    if (placement.cloud) {
+      const bool said = std::ranges::count(wished.shortage, Shortage::kCloud) > 0;
+      if (!said || !placement.needs.empty() || !placement.fits_alone) {
+        return broken(wished.name + " is in the cloud");
+      }
+    } else {
+      const auto wish = carried_out(wished, placement);
+      if (!wish) return fail(wish.error());
+      if (auto sound = check_needs(machine, *wish, placement, budgets); !sound) return sound;
+    }
     if (!sane(placement.speed.decode) || !sane(placement.speed.prefill)) {
-      return broken("the speed of " + wish.name);
+      return broken("the speed of " + wished.name);
     }
-    fits = fits && placement.fits_alone;
+    alone = alone && placement.fits_alone;
+    stay = stay && placement.stays;
   }
-  if (plan.fits != fits) return broken("it fits, or it does not");
-  if (plan.together && !plan.fits) return broken("together without each alone");
+  if (plan.fits && !alone) return broken("it fits, or it does not");
+  if (!plan.fits && alone && all_may_wait(demand)) return broken("they fit in turn");
+  if (plan.together != (plan.fits && stay)) return broken("all fit at once, or they do not");
   if (plan.fits && !plan.fixes.empty()) return broken("fixes for what fits");
+  if (plan.fits) {
+    if (auto sound = check_household(demand, plan); !sound) return sound;
+  }
   if (plan.devices.size() != budgets.size()) return broken("a device is missing");
-  bool together = fits;
   std::map<std::string, int> seen;
   for (const DeviceShare& share : plan.devices) {
     const auto budget = budgets.find(share.name);
     if (budget == budgets.end() || ++seen[share.name] > 1) {
       return broken("device " + share.name + " is unknown or there twice");
     }
-    if (auto sound = check_share(share, plan, budget->second); !sound) return sound;
-    together = together && share.total.n <= budget->second;
+    if (auto sound = check_share(share, demand, plan, budget->second); !sound) return sound;
   }
-  if (plan.together != together) return broken("all fit at once, and it says they do not");
   return {};
 }
 

@@ -185,6 +185,11 @@ std::vector<uint32_t> residency_order(uint32_t layers, LayerOrder order, uint32_
   return out;
 }
 
+uint64_t least_room(const ResidencyAsk& ask) {
+  const Sums sums = sum_up(ask);
+  return sums.small + least_ring_for(ask, sums) + ask.experts_least;
+}
+
 Result<Residency> choose_residency(const ResidencyAsk& ask) {
   const Sums sums = sum_up(ask);
   const uint64_t total = sums.small + sums.dense + sums.experts;

@@ -48,6 +48,9 @@ struct Residency {
 // kDoesNotFit with the bytes that the smallest way needs.
 [[nodiscard]] Result<Residency> choose_residency(const ResidencyAsk& ask);
 
+// The least room in which anything streams.
+uint64_t least_room(const ResidencyAsk& ask);
+
 // The layers in the order in which they are made resident.
 std::vector<uint32_t> residency_order(uint32_t layers, LayerOrder order, uint32_t wanted);
 

@@ -55,7 +55,8 @@ void add_streamer(const WorkerSpec& spec, Argv* argv) {
   add(argv, {"-ngl", "99", "--device", "Gantry0"});
   if (!spec.mmproj.empty()) {
     add(argv, {"--mmproj", spec.mmproj});
-    if (spec.placement.stream->device == "cpu") add(argv, {"--no-mmproj-offload"});
+    const bool cpu = spec.placement.stream->device == "cpu" || spec.placement.encoder_on_cpu;
+    if (cpu) add(argv, {"--no-mmproj-offload"});
   }
   if (!spec.placement.stream->lookup) return;
   // A pass moves the same bytes for one token and for several: what followed the last four tokens
@@ -73,9 +74,18 @@ void add_devices(const WorkerSpec& spec, Argv* argv) {
   } else if (!spec.devices.empty()) {
     add(argv, {"--device", fmt::format("{}", fmt::join(spec.devices, ","))});
   }
+  // llama-server cuts the layers on accelerators, the output as one more, in these proportions.
+  const std::vector<Split>& splits = spec.placement.splits;
+  if (splits.size() > 1) {
+    std::vector<uint32_t> parts;
+    for (const Split& split : splits) parts.push_back(split.layers);
+    ++parts.back();
+    add(argv, {"--split-mode", "layer", "--tensor-split",
+               fmt::format("{}", fmt::join(parts, ","))});
+  }
   if (!spec.mmproj.empty()) {
     add(argv, {"--mmproj", spec.mmproj});
-    if (resident == 0) add(argv, {"--no-mmproj-offload"});
+    if (resident == 0 || spec.placement.encoder_on_cpu) add(argv, {"--no-mmproj-offload"});
   }
 }
 

@@ -84,6 +84,23 @@ TEST(LlamaArgv, WithoutAcceleratorNoDeviceIsTouched) {
   EXPECT_THAT(argv(s), Not(Contains("--device")));
 }
 
+TEST(LlamaArgv, LayersOverSeveralAccelerators) {
+  WorkerSpec s = spec();
+  s.mmproj = "/models/p.gguf";
+  s.devices = {"CUDA0", "CUDA1"};
+  s.placement.layers.resident = 30;
+  s.placement.splits = {{"gpu0", 12}, {"gpu1", 18}};
+  EXPECT_EQ(value(argv(s), "-ngl"), "31");
+  EXPECT_EQ(value(argv(s), "--device"), "CUDA0,CUDA1");
+  EXPECT_EQ(value(argv(s), "--split-mode"), "layer");
+  EXPECT_EQ(value(argv(s), "--tensor-split"), "12,19");  // the output is with the last
+  EXPECT_THAT(argv(s), Not(Contains("--no-mmproj-offload")));
+  s.placement.encoder_on_cpu = true;
+  EXPECT_THAT(argv(s), Contains("--no-mmproj-offload"));
+  s.placement.splits = {{"gpu0", 30}};
+  EXPECT_THAT(argv(s), Not(Contains("--tensor-split")));
+}
+
 WorkerSpec streaming() {
   WorkerSpec s = spec();
   s.placement.layers = {12, 16, 0};
