@@ -1,17 +1,11 @@
-// inspect, plan, config: questions about this machine and its models; no daemon needed.
+// inspect, config: questions about files; no daemon needed.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
-#include "apps/cmd_history.h"
 #include "apps/context.h"
-#include "apps/paths.h"
-#include "audit/machine.h"
 #include "config/config.h"
 #include "model/card.h"
-#include "foreman/live.h"
-#include "foreman/roster.h"
-#include "plan/plan.h"
 
 namespace gantry {
 
@@ -19,14 +13,6 @@ namespace {
 
 struct InspectFlags final : Flags {
   std::string file;
-};
-
-struct PlanFlags final : Flags {
-  std::vector<std::string> models;
-  std::string machine, cache_k, cache_v, preset;
-  bool no_stream = false, history = false;
-  uint32_t context = 0;
-  uint32_t parallel = 0;
 };
 
 struct ConfigFlags final : Flags {
@@ -44,72 +30,6 @@ Result<void> inspect(const CliContext& context, const InspectFlags& flags) {
   return print(card_text(*card));
 }
 
-Result<Machine> machine_of(const CliContext& context, const Config& config,
-                           const PlanFlags& flags) {
-  if (flags.machine.empty() || flags.machine == "local") {
-    Result<AuditOptions> options = context.audit_options(config);
-    if (!options) return fail(options.error());
-    return audit(context.os, *options);
-  }
-  Result<std::string> text = context.os.read_file(flags.machine, MiB(1));
-  if (!text) return fail(text.error());
-  return parse_machine(*text);
-}
-
-Result<void> apply(const PlanFlags& flags, Wish* wish) {
-  if (flags.context > 0) wish->context = flags.context;
-  if (flags.parallel > 0) wish->parallel = flags.parallel;
-  if (flags.no_stream || !flags.preset.empty()) {
-    if (flags.no_stream && !flags.preset.empty()) {
-      return fail(Code::kUsage, "--no-stream and --preset contradict each other",
-                  "give one of them");
-    }
-    Result<StreamWish> stream = parse_stream_wish(flags.no_stream ? "off" : flags.preset);
-    if (!stream) return fail(stream.error());
-    wish->stream = *stream;
-  }
-  for (const auto& [text, type] :
-       {std::pair{&flags.cache_k, &wish->cache_k}, {&flags.cache_v, &wish->cache_v}}) {
-    if (text->empty()) continue;
-    Result<CacheType> parsed = parse_cache_type(*text);
-    if (!parsed) return fail(parsed.error());
-    *type = *parsed;
-  }
-  return {};
-}
-
-// Exit status 3 when it does not fit; the plan is printed all the same.
-Result<int> make_plan(const CliContext& context, const PlanFlags& flags) {
-  if (flags.models.empty()) {
-    return fail(Code::kUsage, "no model to plan for", "name one, or ask for --history");
-  }
-  Result<Config> config = context.read_config();
-  if (!config) return fail(config.error());
-  Result<Machine> machine = machine_of(context, *config, flags);
-  if (!machine) return fail(machine.error());
-  *machine = without_reserve(std::move(*machine), *config);
-  Demand demand;
-  demand.ram = config->ram_budget;
-  demand.vram = config->vram_budget;
-  Roster roster({&context.os, &*config, &*machine, nullptr,
-                 card_probe(context.os, sibling_program(context.os, "gantry-worker"), "")});
-  for (const std::string& model : flags.models) {
-    const bool file = model.find('/') != std::string::npos || context.os.stat(model).has_value();
-    Result<Wish> wish = roster.wish(file ? absolute_path(model) : model, true);
-    if (!wish) return fail(wish.error());
-    if (Result<void> applied = apply(flags, &*wish); !applied) return fail(applied.error());
-    demand.wishes.push_back(std::move(*wish));
-  }
-  Result<Plan> made = plan(*machine, demand);
-  if (!made) return fail(made.error());
-  if (Result<void> checked = verify(*machine, demand, *made); !checked) {
-    return fail(checked.error());
-  }
-  Result<void> shown = print(context.json ? plan_json(*made).dump(2) + "\n" : plan_text(*made));
-  if (!shown) return fail(shown.error());
-  return made->fits ? 0 : exit_code(Code::kDoesNotFit);
-}
-
 Result<void> check(const CliContext& context, const ConfigFlags& flags) {
   Result<std::string> text = context.os.read_file(flags.file, kConfigMax);
   if (!text) return fail(text.error());
@@ -120,35 +40,6 @@ Result<void> check(const CliContext& context, const ConfigFlags& flags) {
     out += fmt::format("{}: warning: {}\n", warning.where, warning.text);
   }
   return print(out + flags.file + ": ok\n");
-}
-
-void add_plan(CLI::App& app, CliContext& context) {
-  PlanFlags& flags = context.keep<PlanFlags>();
-  CLI::App* command = app.add_subcommand("plan", "Would these models fit, where, and why");
-  command->add_option("models", flags.models, "Files or catalogue names");
-  command->add_flag("--history", flags.history,
-                    "What loads were predicted to need, and did (of one model, or all)");
-  command->add_option("--machine", flags.machine, "A machine saved by `gantry devices --json`");
-  command->add_option("-c,--ctx-size", flags.context, "Context in tokens")
-      ->check(CLI::Range(1U, 1U << 28));
-  command->add_option("--np,--parallel", flags.parallel, "Sequences at once (-np)")
-      ->check(CLI::Range(1, 256));
-  command->add_option("--ctk,--cache-type-k", flags.cache_k, "KV cache: f16, q8_0, ... (-ctk)");
-  command->add_option("--ctv,--cache-type-v", flags.cache_v, "Likewise of V (-ctv)");
-  command->add_option("--preset", flags.preset,
-                      "Layers that stay when it streams: auto, light, moderate, balanced, "
-                      "aggressive, extreme, or a number");
-  command->add_flag("--no-stream", flags.no_stream, "Whole or not at all");
-  command->add_flag("--json", context.json, "Machine-readable");
-  command->footer("Example:\n  gantry plan micro-asr micro-minutes --ram-budget 100MiB\n"
-                  "Exit status 3 when it does not fit.");
-  command->callback([&context, &flags] {
-    context.work = [&context, &flags] {
-      if (flags.history) return context.finish(show_history(context, flags.models));
-      Result<int> status = make_plan(context, flags);
-      return status ? *status : context.finish(fail(status.error()));
-    };
-  });
 }
 
 }  // namespace
@@ -162,8 +53,6 @@ void add_machine_commands(CLI::App& app, CliContext& context) {
   command->callback([&context, &inspected] {
     context.work = [&context, &inspected] { return context.finish(inspect(context, inspected)); };
   });
-
-  add_plan(app, context);
 
   CLI::App* config = app.add_subcommand("config", "The configuration file");
   config->require_subcommand(1);

@@ -55,7 +55,8 @@ int report(const Error& error);
 [[nodiscard]] Result<void> print(std::string_view text);
 
 void add_devices(CLI::App& app, CliContext& context);           // devices
-void add_machine_commands(CLI::App& app, CliContext& context);  // inspect plan config
+void add_machine_commands(CLI::App& app, CliContext& context);  // inspect config
+void add_plan(CLI::App& app, CliContext& context);              // plan
 void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe minutes
 void add_queue_commands(CLI::App& app, CliContext& context);    // submit jobs show watch ...
 void add_daemon_commands(CLI::App& app, CliContext& context);   // serve stop ps load unload

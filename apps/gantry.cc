@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
   add_common_flags(app, context);
   gantry::add_devices(app, context);
   gantry::add_machine_commands(app, context);
+  gantry::add_plan(app, context);
   gantry::add_model_commands(app, context);
   gantry::add_queue_commands(app, context);
   gantry::add_daemon_commands(app, context);

@@ -20,6 +20,22 @@ enum class Growth {
   kMove,  // it finishes, is unloaded, and is planned with what it needs
 };
 
+// How much a model matters, and what may be changed to make it fit (plan/demand.h says it
+// precisely). Words are checked when the file is read.
+struct DemandConfig {
+  std::string purpose;       // for a person
+  std::string latency;       // "interactive", "batch"
+  std::string device;        // the only one it may compute on
+  std::string compute_type;  // "Q4_K": the file of that type, among the alternatives too
+  double priority = 1, share = 1;
+  std::optional<uint32_t> prompt_tokens, output_tokens, audio_s;  // of one use
+  std::vector<std::string> allow;     // "q8_0", "context", "encoder", "batch", "gpu-only"
+  std::vector<std::string> shortage;  // "wait", "shrink", "cpu", "cloud", "refuse"
+  std::vector<std::string> alternatives;  // files, the best first
+  std::optional<uint32_t> context_least;
+  std::optional<Budget> cap;  // of each accelerator
+};
+
 struct ModelConfig {
   std::string name;
   std::string kind;    // "language", "vision", "speech", "embedding"; empty: told from the file
@@ -37,6 +53,7 @@ struct ModelConfig {
   std::optional<Bytes> memory;       // declared need of an external command
   std::string stream;  // "auto", "off", a preset, layers that stay; empty: the file's
   std::optional<Growth> growth;      // absent: the file's
+  DemandConfig demand;
 };
 
 struct GroupConfig {
@@ -57,6 +74,8 @@ struct Config {
   std::vector<std::string> allowed_hosts;    // besides the listening address and localhost
   std::vector<std::string> allowed_origins;  // besides our own
   std::string stream = "auto";  // what models that say nothing do
+  std::string prefer = "speed";  // or "energy"
+  std::string compute_type;      // of models that say nothing and have alternatives
   uint32_t idle_unload_s = 300;
   uint32_t linger_s = 10;  // a shared daemon leaves that long after the last client and job
   std::vector<ModelConfig> models;

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/limits.h"
+#include "config/demand_keys.h"
 #include "stream/options.h"
 
 namespace gantry {
@@ -132,6 +133,14 @@ constexpr FileKey kFileKeys[] = {
     {"wait_s", Shape::kCount, "seconds to wait for memory that other programs hold",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(r.count(n, 0, kWaitMaxS), &s->config->wait_s);
+     }},
+    {"prefer", Shape::kPrefer, "what plans make least of: time (speed) or joules (energy)",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(word_of(r, n, kPreferences), &s->config->prefer);
+     }},
+    {"compute_type", Shape::kText, "quantisation to use of models that have alternatives",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.text(n), &s->config->compute_type);
      }},
     {"idle_unload_s", Shape::kCount, "seconds without work before a model is unloaded; 0: never",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
@@ -278,6 +287,34 @@ constexpr ModelKey kModelKeys[] = {
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(growth_word(r, n), &s->model->growth);
      }},
+    {"purpose", Shape::kText, "what it is for, for a person",
+     read_demand_text<&DemandConfig::purpose>},
+    {"priority", Shape::kNumber, "seconds of a model with 2 weigh twice as much",
+     read_weight<&DemandConfig::priority>},
+    {"latency", Shape::kLatency, "a person waits, or a queue does", read_latency},
+    {"share", Shape::kNumber, "how often it is used, compared with others",
+     read_weight<&DemandConfig::share>},
+    {"prompt_tokens", Shape::kCount, "of one use, for weighing",
+     read_amount<&DemandConfig::prompt_tokens>},
+    {"output_tokens", Shape::kCount, "of one use, for weighing",
+     read_amount<&DemandConfig::output_tokens>},
+    {"audio_s", Shape::kCount, "of one use, for weighing",
+     read_amount<&DemandConfig::audio_s>},
+    {"allow", Shape::kAllow,
+     "what may shrink when it does not fit: types of the KV cache, context, encoder (to the CPU), "
+     "batch; gpu-only: no layer on the CPU",
+     read_allow},
+    {"context_least", Shape::kCount, "tokens that must remain where the context may shrink",
+     read_amount<&DemandConfig::context_least>},
+    {"shortage", Shape::kShortage, "what to do when memory is short, in this order", read_shortage},
+    {"alternatives", Shape::kTexts, "files to take in its place, the best first",
+     read_alternatives},
+    {"device", Shape::kText, "the only device that it may compute on",
+     read_demand_text<&DemandConfig::device>},
+    {"cap", Shape::kBudget, "most it may take of an accelerator: bytes, per cent or a fraction",
+     read_cap},
+    {"compute_type", Shape::kText, "the quantisation to use, of file and alternatives",
+     read_demand_text<&DemandConfig::compute_type>},
     {"macros", Shape::kMacros, "macros of this model alone", nothing_more},
     {"cmdStop", Shape::kAny, "llama-swap"},
     {"name", Shape::kAny, "llama-swap"},

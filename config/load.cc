@@ -192,6 +192,7 @@ Result<void> finish_models(Os& os, Config* config) {
   for (ModelConfig& model : config->models) {
     model.file = with_home(os, model.file);
     model.mmproj = with_home(os, model.mmproj);
+    for (std::string& file : model.demand.alternatives) file = with_home(os, file);
     for (std::string* text : {&model.cmd, &model.proxy}) {
       if (auto done = fill_environment(os, model.name, text); !done) return done;
     }
@@ -228,7 +229,7 @@ Result<void> read_files(Os& os, const std::string& file, FileKeyState* state) {
 Result<void> read_environment(Os& os, FileKeyState* state) {
   for (const char* key : {"listen", "state_dir", "models_dir", "ram_budget", "vram_budget",
                           "api_key_file", "allowed_hosts", "allowed_origins", "idle_unload_s",
-                          "linger_s"}) {
+                          "linger_s", "prefer", "compute_type"}) {
     std::string name = "GANTRY_";
     for (const char* c = key; *c != '\0'; ++c) {
       name += *c == '_' ? '_' : static_cast<char>(*c - 'a' + 'A');

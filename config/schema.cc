@@ -1,6 +1,7 @@
 // The published JSON schema, made from the tables that the parser reads.
 #include <nlohmann/json.hpp>
 
+#include "config/demand_keys.h"
 #include "config/keys.h"
 
 namespace gantry {
@@ -50,6 +51,11 @@ json shape_json(Shape shape) {
       return {{"type", "object"}, {"additionalProperties", object_of(model_keys())}};
     case Shape::kGroups:
       return {{"type", "object"}, {"additionalProperties", object_of(group_keys())}};
+    case Shape::kNumber: return {{"type", "number"}, {"exclusiveMinimum", 0}};
+    case Shape::kLatency: return {{"enum", kLatencies}};
+    case Shape::kAllow: return {{"type", "array"}, {"items", {{"enum", allowed_words()}}}};
+    case Shape::kShortage: return {{"type", "array"}, {"items", {{"enum", kShortages}}}};
+    case Shape::kPrefer: return {{"enum", kPreferences}};
     case Shape::kAny: return json::object();
   }
   return json::object();

@@ -22,7 +22,10 @@ std::string sample(const std::string& key, const json& shape) {
   if (shape["type"].is_array()) return "1GiB";
   const std::string type = shape["type"];
   if (type == "boolean") return "true";
-  if (type == "integer") return "1";
+  if (type == "integer" || type == "number") return "1";
+  if (type == "array" && shape["items"].contains("enum")) {
+    return "[" + shape["items"]["enum"][0].get<std::string>() + "]";
+  }
   if (type == "array") return "[a]";
   if (type == "object") return "{}";
   return "text";

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "foreman/household.h"
+#include "plan/levers.h"
 
 namespace gantry {
 
@@ -251,6 +253,7 @@ Result<Roster::Corrected> Roster::place_as_measured(const Wish& wish, std::strin
   if (!placement) return fail(placement.error());
   // What streams takes the budget it is given.
   if (placement->stream) fingerprint += fmt::format("|s{}", placement->stream->device_budget.n);
+  if (!placement->alternative.empty()) fingerprint += "|a" + placement->alternative;
   Result<std::optional<Learnt>> known = learnt(fingerprint);
   if (!known) return fail(known.error());
   const Need* need = host_need(*placement);
@@ -295,7 +298,8 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   out.shortage = wish.shortage;
   out.spec.model = model.name;
   out.spec.engine = wish.engine;
-  out.spec.file = model.file;
+  // An alternative is named by its file.
+  out.spec.file = placement.alternative.empty() ? model.file : placement.alternative;
   out.spec.mmproj = model.mmproj;
   out.spec.embeddings = out.kind == "embedding";
   out.spec.command = model.cmd;
@@ -312,7 +316,11 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
 }
 
 Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity) {
-  if (!model.cmd.empty()) return wish_of(model, std::nullopt);
+  if (!model.cmd.empty()) {
+    Wish command = wish_of(model, std::nullopt);
+    if (Result<void> set = set_demand(model.demand, &command); !set) return fail(set.error());
+    return command;
+  }
   Result<Cards> read = cards(model, identity);
   if (!read) return fail(read.error());
   Wish wish = wish_of(model, *read);
@@ -320,6 +328,24 @@ Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity)
       parse_stream_wish(model.stream.empty() ? options_.config->stream : model.stream);
   if (!stream) return fail(stream.error());
   wish.stream = *stream;
+  if (Result<void> set = set_demand(model.demand, &wish); !set) return fail(set.error());
+  return with_alternatives(model, std::move(wish));
+}
+
+Result<Wish> Roster::with_alternatives(const ModelConfig& model, Wish wish) {
+  for (const std::string& file : model.demand.alternatives) {
+    ModelConfig other;
+    other.name = other.file = file;
+    Result<std::string> identity = this->identity(other);
+    if (!identity) return fail(identity.error());
+    Result<Cards> read = cards(other, *identity);
+    if (!read) return fail(read.error());
+    wish.alternatives.push_back({file, read->model, wish.mmproj});
+  }
+  std::string type = model.demand.compute_type;
+  if (type.empty() && !wish.alternatives.empty()) type = options_.config->compute_type;
+  if (type.empty()) return wish;
+  if (Result<void> taken = insist_on_type(type, &wish); !taken) return fail(taken.error());
   return wish;
 }
 

@@ -70,6 +70,7 @@ class Roster {
   [[nodiscard]] Result<Placement> place_command(Wish wish, const Learnt& learnt,
                                                 const Shares* rooms) const;
   [[nodiscard]] Result<std::optional<Learnt>> learnt(const std::string& fingerprint) const;
+  [[nodiscard]] Result<Wish> with_alternatives(const ModelConfig& model, Wish wish);
   Loadable loadable(const ModelConfig& model, const Wish& wish, Placement placement) const;
 
   RosterOptions options_;

@@ -27,7 +27,7 @@ std::string kind_of(const Option& option, uint32_t layers) {
   }
   std::string kind;
   for (const Split& split : choice.splits) kind += (kind.empty() ? "" : " + ") + split.device;
-  if (kind.empty()) return "CPU";
+  if (kind.empty()) return choice.device.empty() ? "CPU" : choice.device;
   return choice.resident < layers ? kind + " and CPU" : kind;
 }
 
@@ -109,6 +109,9 @@ class Comparison {
     option.choice.stream = placement.stream;
     option.choice.splits = placement.splits;
     option.choice.resident = placement.layers.resident;
+    for (const Need& need : placement.needs) {
+      if (need.device != kHost) option.choice.device = need.device;
+    }
     if (placement.stream) option.choice.device = placement.stream->device;
     return option;
   }

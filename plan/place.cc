@@ -95,6 +95,13 @@ Result<void> check_levers(const Wish& wish) {
 // The device it was fixed to.
 Result<void> check_place(const Machine& machine, const Wish& wish) {
   if (auto sound = check_levers(wish); !sound) return sound;
+  const bool computes = layers_of(wish) > 0 || wish.accelerated;
+  const bool only_cpu = wish.device == kHost || std::ranges::none_of(machine.devices, takes_layers);
+  if (computes && only_cpu && !wish.levers.cpu) {
+    return fail(Code::kUsage,
+                wish.name + " may not be on the CPU, and there is no accelerator that it may use",
+                "allow the CPU, or use a machine with an accelerator");
+  }
   if (wish.device.empty() || wish.device == kHost) return {};
   const auto found = std::ranges::find(machine.devices, wish.device, &Device::name);
   if (found == machine.devices.end()) {
@@ -111,7 +118,7 @@ Result<void> check_place(const Machine& machine, const Wish& wish) {
                     (found->trouble.empty() ? "which takes no layers" : found->trouble),
                 "use another device");
   }
-  if (layers_of(wish) > 0) return {};
+  if (layers_of(wish) > 0 || wish.accelerated) return {};
   return fail(Code::kUsage, wish.name + " has no layers to put on " + wish.device);
 }
 
@@ -256,6 +263,9 @@ std::string shortage_text(const std::vector<Room>& rooms, const std::vector<Need
 
 std::string place_text(const Machine& machine, const Wish& wish, const Choice& choice) {
   if (wish.engine == EngineKind::kMedia) return "the media decoder, a process of its own";
+  if (wish.engine == EngineKind::kCommand && !choice.device.empty()) {
+    return "an external command, computing on " + choice.device;
+  }
   if (wish.engine == EngineKind::kCommand) {
     return wish.declared ? "an external command with the memory declared for it"
                          : "an external command of unknown need: it has host memory to itself";

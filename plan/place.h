@@ -52,8 +52,14 @@ std::string shortage_text(const std::vector<Room>& rooms, const std::vector<Need
 // kUsage or kUnsupported for wishes that no plan can be made for.
 [[nodiscard]] Result<void> check_demand(const Machine& machine, const Demand& demand);
 
-// plan() without fixes; `cost`, if wanted, is what was minimised: never more on a larger machine.
+// What was minimised: first the turn of the words on shortage (plan/levers.h), then the cost.
+// Never more on a larger machine; UINT32_MAX where it does not fit.
+struct Least {
+  uint32_t turn = UINT32_MAX;
+  double cost = 0;
+};
+// plan() without fixes.
 [[nodiscard]] Result<Plan> plan_once(const Machine& machine, const Demand& demand,
-                                     double* cost = nullptr);
+                                     Least* least = nullptr);
 
 }  // namespace gantry

@@ -23,7 +23,7 @@ struct Household {
   std::vector<Ways> ways;    // of each model
   std::vector<size_t> way;   // of each model: which of its options
   std::vector<bool> stays;   // of each model
-  double cost = 0;
+  Least least;
   bool sound = false;        // every demand is met
 };
 
@@ -62,20 +62,35 @@ std::vector<std::pair<size_t, size_t>> pairs_of(const Demand& demand,
   return pairs;
 }
 
-bool must_stay(const Demand& demand, const Wish& wish, uint32_t turn) {
+// Whoever must never meet another takes turns with it, whatever is said of waiting; and with it all
+// that must be loaded together with it.
+std::vector<bool> kept_apart(const Demand& demand) {
+  const std::vector<size_t> groups = groups_of(demand);
+  std::vector<bool> apart(groups.size(), false);
+  for (const auto& [a, b] : pairs_of(demand, demand.apart)) {
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (groups[i] == groups[a] || groups[i] == groups[b]) apart[i] = true;
+    }
+  }
+  return apart;
+}
+
+bool must_stay(const Demand& demand, const Wish& wish, bool apart, uint32_t turn) {
   const auto wait = turn_of(wish, Shortage::kWait);
-  return std::ranges::find(demand.stay, wish.name) != demand.stay.end() || !wait || *wait > turn;
+  return std::ranges::find(demand.stay, wish.name) != demand.stay.end() ||
+         (!apart && (!wait || *wait > turn));
 }
 
 ChooseAsk ask_of(const std::vector<Room>& rooms, const Demand& demand,
                  const std::vector<Ways>& ways, uint32_t turn) {
   ChooseAsk ask;
   for (const Room& room : rooms) ask.budgets.push_back(room.budget.n);
+  const std::vector<bool> apart = kept_apart(demand);
   for (size_t i = 0; i < ways.size(); ++i) {
     const Wish& wish = demand.wishes[i];
     ask.ways.push_back(solver_ways(rooms, wish, ways[i]));
     ask.shares.push_back(wish.usage.share);
-    ask.stays.push_back(must_stay(demand, wish, turn) && demand.wishes.size() > 1);
+    ask.stays.push_back(must_stay(demand, wish, apart[i], turn) && demand.wishes.size() > 1);
   }
   ask.together = pairs_of(demand, demand.together);
   ask.apart = pairs_of(demand, demand.apart);
@@ -130,7 +145,7 @@ Result<Household> least_cost(const Machine& machine, const std::vector<Room>& ro
     if (chosen) {
       house.way = chosen->way;
       house.stays = chosen->stays;
-      house.cost = chosen->cost;
+      house.least = {turn, chosen->cost};
       house.sound = true;
       return house;
     }
@@ -289,13 +304,13 @@ Bytes Placement::on(std::string_view device) const {
   return sum;
 }
 
-Result<Plan> plan_once(const Machine& machine, const Demand& demand, double* cost) {
+Result<Plan> plan_once(const Machine& machine, const Demand& demand, Least* least) {
   if (auto sound = check_demand(machine, demand); !sound) return fail(sound.error());
   const auto rooms = rooms_of(machine, demand);
   if (!rooms) return fail(rooms.error());
   const auto house = least_cost(machine, *rooms, demand);
   if (!house) return fail(house.error());
-  if (cost != nullptr) *cost = house->cost;
+  if (least != nullptr) *least = house->least;
   const std::vector<size_t> groups = groups_of(demand);
   Plan plan;
   for (size_t i = 0; i < demand.wishes.size(); ++i) {

@@ -107,7 +107,7 @@ TEST(Plan, MoreMemoryNeverHurts) {
   for (int i = 0; i < 300; ++i) {
     Machine machine = random_machine(rng);
     const Demand demand = random_demand(rng);
-    double before = 0, after = 0;
+    Least before, after;
     const auto small = plan_once(machine, demand, &before);
     if (!small || !small->fits) continue;
     ++fitting;
@@ -125,7 +125,7 @@ TEST(Plan, MoreMemoryNeverHurts) {
     const auto large = plan_once(machine, demand, &after);
     ASSERT_TRUE(large);
     EXPECT_TRUE(large->fits) << i;
-    EXPECT_LE(after, before * (1 + 1e-9)) << i;
+    EXPECT_LE(after.cost, before.cost * (1 + 1e-9)) << i;
   }
   EXPECT_GT(fitting, 50U);
 }

@@ -159,11 +159,12 @@ std::string device_text(const Plan& plan, const DeviceShare& share) {
   }
   std::ranges::stable_sort(there, std::greater{},
                            [&](const Placement* model) { return model->on(share.name).n; });
-  std::string out;
+  std::string out, turns;
   for (const Placement* model : there) {
-    out += (out.empty() ? "" : ", ") + model->name + " " + format_bytes(model->on(share.name));
-    if (!model->stays) out += " in turn";
+    std::string& list = model->stays ? out : turns;
+    list += (list.empty() ? "" : ", ") + model->name + " " + format_bytes(model->on(share.name));
   }
+  if (!turns.empty()) out += (out.empty() ? "in turn " : "; in turn ") + turns;
   const Bytes missing = share.peak - share.budget;
   const std::string rest = missing.n > 0 ? format_bytes(missing) + " missing"
                                          : format_bytes(share.budget - share.peak) + " left";

@@ -241,6 +241,24 @@ Result<void> check_splits(const Machine& machine, const Wish& wish, const Placem
   return {};
 }
 
+// Never less than was measured or declared.
+Result<void> check_measured(const Wish& wish, const std::map<std::string, const Need*>& by_device) {
+  const Need& host = *by_device.at(kHostName);
+  if (wish.measured_overhead && host.overhead < *wish.measured_overhead) {
+    return broken(wish.name + " has less overhead than was measured");
+  }
+  Wide all = 0;
+  for (const auto& [device, need] : by_device) all += wide_total(*need);
+  const bool elsewhere = wish.accelerated && by_device.size() > 1;
+  if (elsewhere && all < Wide{wish.accelerated->device.n} + wish.accelerated->host.n) {
+    return broken(wish.name + " has less than was declared");
+  }
+  if (!elsewhere && wish.declared && host.total() < *wish.declared) {
+    return broken(wish.name + " has less than was declared");
+  }
+  return {};
+}
+
 Result<void> check_needs(const Machine& machine, const Wish& wish, const Placement& placement,
                          const std::map<std::string, uint64_t>& budgets) {
   std::map<std::string, const Need*> by_device;
@@ -286,19 +304,14 @@ Result<void> check_needs(const Machine& machine, const Wish& wish, const Placeme
       return broken(wish.name + " streams on a device that it does not use");
     }
     if (auto sound = check_stream(wish, placement, weights, *device->second); !sound) return sound;
-  } else if ((placement.layers.resident > 0) != (by_device.size() > 1)) {
+  } else if ((placement.layers.resident > 0) != (by_device.size() > 1) && !wish.accelerated) {
     return broken(wish.name + " has layers resident on no accelerator, or none on one");
   }
   if (placement.fits_alone) {
     auto sound = check_splits(machine, wish, placement, by_device);
     if (!sound) return sound;
   }
-  if (wish.measured_overhead && host->second->overhead < *wish.measured_overhead) {
-    return broken(wish.name + " has less overhead than was measured");
-  }
-  if (wish.declared && host->second->total() < *wish.declared) {
-    return broken(wish.name + " has less than was declared");
-  }
+  if (auto sound = check_measured(wish, by_device); !sound) return sound;
   if (!wish.card || wish.engine == EngineKind::kWhisper || placement.stream) return {};
   if (host->second->weights.n < smallest_layers(*wish.card, placement.layers.cpu)) {
     return broken(wish.name + " lacks weights on the host");

@@ -56,9 +56,10 @@ class Enumeration {
     }
     if (wish.device == kHost) devices_.clear();
     const auto turn = turn_of(wish, Shortage::kCpu);
-    const bool free = !there_ || wish.device == kHost || layers_of(wish) == 0;
+    const bool computes = layers_of(wish) > 0 || wish.accelerated;
+    const bool free = !there_ || wish.device == kHost || !computes;
     const bool elsewhere = !wish.device.empty() && wish.device != kHost;
-    cpu_ = layers_of(wish) == 0 ||
+    cpu_ = !computes ||
            (wish.levers.cpu && !elsewhere && (free || (turn && *turn <= ask.turn)));
     cpu_penalty_ = free ? 0 : penalty_of(wish, Shortage::kCpu, 1);
   }
@@ -88,6 +89,11 @@ class Enumeration {
     if (streaming != Streaming::kNever && can_stream(wish())) add_streamed();
     if (asked && added_ > before) return;  // all weights may be too small to stream
     if (cpu_) add(Choice{"", 0, needs_of(wish(), "", 0, budget_of(limits_, kHost)), {}, 0, {}});
+    if (!wish().card && wish().accelerated) {
+      for (const std::string& device : devices_) {
+        add(Choice{device, 0, needs_of(wish(), device, 0, {}), {}, 0, {}});
+      }
+    }
     if (!wish().card || layers_of(wish()) == 0) return;
     add_resident();
   }
@@ -238,8 +244,9 @@ class Enumeration {
     }
     option.penalty =
         penalty_of(wished_, Shortage::kShrink, ways_.settings[setting_].steps);
-    const bool on_cpu = choice.stream ? choice.stream->device == kHost
-                                      : choice.resident < layers_of(as);
+    const bool on_cpu = choice.stream
+                            ? choice.stream->device == kHost
+                            : choice.resident < layers_of(as) || choice.device.empty();
     if (on_cpu) option.penalty += cpu_penalty_;
     option.choice = std::move(choice);
     ways_.options.push_back(std::move(option));
