@@ -302,10 +302,14 @@ std::vector<Choice> stream_ways(const Machine& machine, const Wish& wish,
     choice.stream->lookup = may_draft(wish) && drafting_pays(machine, wish, *choice.stream);
     ways.push_back(choice);
     if (!on_accelerator(device)) return;
-    choice.stream->host_budget = choice.stream->streamed;
-    choice.needs.back().weights += choice.stream->streamed;
-    choice.stream->lookup = may_draft(wish) && drafting_pays(machine, wish, *choice.stream);
-    ways.push_back(std::move(choice));
+    const Bytes streamed = choice.stream->streamed, half{streamed.n / 2};
+    for (const Bytes& hosted : {half, streamed}) {
+      Choice more = choice;
+      more.stream->host_budget = hosted;
+      more.needs.back().weights += hosted;
+      more.stream->lookup = may_draft(wish) && drafting_pays(machine, wish, *more.stream);
+      ways.push_back(std::move(more));
+    }
   };
   ask.resident_layers = wished_layers(wish);
   if (ask.resident_layers) {

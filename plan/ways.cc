@@ -212,8 +212,6 @@ class Enumeration {
         if (device != kHost) rename(device, &choice);
         add(std::move(choice));
       }
-      // Alone with all that is there: the streamer uses every byte.
-      if (auto alone = stream_choice(machine_, limits_, wish(), device)) add(std::move(*alone));
     }
   }
 
