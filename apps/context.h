@@ -63,6 +63,7 @@ void add_daemon_commands(CLI::App& app, CliContext& context);   // serve stop ps
 void add_synth(CLI::App& app, CliContext& context);             // synth
 void add_bench(CLI::App& app, CliContext& context);             // bench
 void add_trace(CLI::App& app, CliContext& context);             // trace
+void add_advise(CLI::App& app, CliContext& context);            // advise catalogue
 void add_completion(CLI::App& app, CliContext& context);        // completion bash|zsh|fish
 
 }  // namespace gantry

@@ -169,7 +169,10 @@ constexpr std::array kTypes = std::to_array<TypeRow>({
     {"Q3_K", 0.80, 0.80, 0.80, 0.50},  {"Q2_K", 0.75, 0.75, 0.75, 0.50},
 });
 
-Bytes gibibytes(uint32_t n) { return GiB(n); }
+// Work that is no matrix of weights, as shares of the same two rates: attention multiplies in
+// halves and gains by staying on the chip; what lies between matrices only moves.
+constexpr double kAttention = 0.35, kFlashAttention = 0.6, kMoving = 0.8;
+constexpr double kElementBytes = 8;  // moved for each element between matrices
 
 template <size_t N, class T>
 const T* find(const std::array<T, N>& rows, std::string_view id) {
@@ -188,6 +191,9 @@ void add_rates(double decode, double prefill, bool host, Device* device) {
                              decode * (host ? type.cpu_decode : type.decode),
                              prefill * (host ? type.cpu_prefill : type.prefill)});
   }
+  device->rates.push_back({"attention", decode * kMoving, prefill * kAttention});
+  device->rates.push_back({"attention/flash", decode * kMoving, prefill * kFlashAttention});
+  device->rates.push_back({"activations", decode * kMoving, decode * kMoving / kElementBytes});
 }
 
 Device host_device(const Host& host, const Memory& memory) {
@@ -216,7 +222,7 @@ Machine host_machine(const Host& host) {
     (efficient ? machine.cpu.e_cores : machine.cpu.p_cores).push_back(static_cast<int>(i));
   }
   machine.cpu.features = {"avx2", "fma", "f16c"};
-  machine.memory.total = gibibytes(host.gibibytes);
+  machine.memory.total = GiB(host.gibibytes);
   machine.memory.available = machine.memory.total - kDesktopHost;
   machine.disk.path = "/";
   machine.disk.free = GiB(200);
@@ -235,7 +241,7 @@ void add_card(const Card& card, bool display, Machine* machine) {
   device.backend = backend + std::to_string(of_engine);
   device.description = card.description;
   device.kind = card.kind;
-  device.total = gibibytes(card.gibibytes);
+  device.total = GiB(card.gibibytes);
   device.free = device.total - (display ? kDesktop : kDriver);
   const double bandwidth = card.gigabytes_per_s * kGiga;
   device.bandwidth.memory_bytes_per_s = bandwidth;

@@ -34,9 +34,9 @@ TEST(MachineCatalogue, EveryMachineHoldsTogether) {
       for (const Rate& rate : device.rates) {
         EXPECT_GT(rate.decode_bytes_per_s, 0.2 * bandwidth) << rate.quantisation;
         EXPECT_LE(rate.decode_bytes_per_s, 0.9 * bandwidth) << rate.quantisation;
-        EXPECT_GT(rate.prefill_flop_per_s, 1e11) << rate.quantisation;
+        EXPECT_GT(rate.prefill_flop_per_s, 1e9) << rate.quantisation;
       }
-      EXPECT_GE(device.rates.size(), 16U);
+      EXPECT_GE(device.rates.size(), 19U);
     }
     // What is printed can be read again, as any machine file.
     const Result<Machine> again = parse_machine(machine_json(*machine).dump());
