@@ -22,7 +22,8 @@ std::optional<Choice> stream_choice(const Machine& machine, const std::vector<Ro
 
 // The least, and with whole layers resident from none to nearly all in at most kStreamSteps steps:
 // ways that depend on no budget. On an accelerator each comes three times, with what streams on
-// disk, in host memory, and half and half. Just the one that is asked for where layers or a preset are.
+// disk, in host memory, and half and half. Just the one that is asked for where layers or a preset
+// are.
 constexpr uint32_t kStreamSteps = 32;
 std::vector<Choice> stream_ways(const Machine& machine, const Wish& wish,
                                 const std::string& device);

@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kDepth = 8;
 constexpr size_t kChunk = 4ull << 20;
 
-FileIdentity identity_from(const struct stat& status) {
+FileStamp identity_from(const struct stat& status) {
   return {status.st_dev, status.st_ino, static_cast<uint64_t>(status.st_size),
           static_cast<int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
@@ -41,7 +41,7 @@ bool direct_read_works(int fd) {
 
 }  // namespace
 
-DirectFile::DirectFile(int fd, bool direct, const FileIdentity& identity, std::string path)
+DirectFile::DirectFile(int fd, bool direct, const FileStamp& identity, std::string path)
     : fd_(fd), direct_(direct), identity_(identity), path_(std::move(path)) {}
 
 DirectFile::DirectFile(DirectFile&& other) noexcept
@@ -65,7 +65,7 @@ DirectFile::~DirectFile() {
 Result<void> DirectFile::unchanged() const {
   struct stat status{};
   if (::fstat(fd_, &status) != 0) return fail(os_error("cannot look at " + path_, errno));
-  const FileIdentity now = identity_from(status);
+  const FileStamp now = identity_from(status);
   if (now == identity_) return {};
   return fail(Code::kCorrupt,
               now.size == identity_.size

@@ -20,19 +20,19 @@ inline constexpr size_t kReadChunkMax = 64ull << 20;
 inline constexpr size_t kReadRequestsMax = 4096;       // requests from submit() to next()
 
 // What tells one state of one file from another. Equal identities: nothing was written between.
-struct FileIdentity {
+struct FileStamp {
   uint64_t device = 0;
   uint64_t inode = 0;
   uint64_t size = 0;
   int64_t mtime_ns = 0;
-  bool operator==(const FileIdentity&) const = default;
+  bool operator==(const FileStamp&) const = default;
 };
 
 // A regular file open for reading; closes itself. Not thread-safe to move, otherwise immutable.
 class DirectFile {
  public:
   DirectFile() = default;
-  DirectFile(int fd, bool direct, const FileIdentity& identity, std::string path);  // owns fd
+  DirectFile(int fd, bool direct, const FileStamp& identity, std::string path);  // owns fd
   DirectFile(DirectFile&& other) noexcept;
   DirectFile& operator=(DirectFile&& other) noexcept;
   ~DirectFile();
@@ -42,7 +42,7 @@ class DirectFile {
   uint64_t size() const { return identity_.size; }
   // False where the file system refuses O_DIRECT (tmpfs): pass this on as ReadRequest::direct.
   bool direct() const { return direct_; }
-  const FileIdentity& identity() const { return identity_; }
+  const FileStamp& identity() const { return identity_; }
   const std::string& path() const { return path_; }
 
   // kCorrupt when the file was written, cut or extended since it was opened. A file replaced by
@@ -52,7 +52,7 @@ class DirectFile {
  private:
   int fd_ = -1;
   bool direct_ = false;
-  FileIdentity identity_;
+  FileStamp identity_;
   std::string path_;
 };
 
