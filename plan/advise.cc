@@ -24,10 +24,10 @@ bool has_accelerator(const Machine& machine) {
   });
 }
 
-// Every layer on an accelerator, nothing streamed.
-void whole(Wish* wish) {
+// Nothing streamed; every layer on an accelerator where there is one.
+void whole_on(const Machine& machine, Wish* wish) {
   if (!wish->device.empty()) return;  // the user insists
-  wish->levers.cpu = false;
+  if (has_accelerator(machine)) wish->levers.cpu = false;
   wish->stream = {Streaming::kNever, std::nullopt, {}};
 }
 
@@ -45,7 +45,7 @@ class Search {
     Advice advice;
     advice.models = all_;
     advice.machine = machine_.id;
-    const Demand wished = changed(whole);
+    const Demand wished = changed(whole());
     Result<Plan> made = plan_once(machine_, wished);
     if (!made) return fail(made.error());
     advice.wished = *made;
@@ -67,6 +67,9 @@ class Search {
   }
 
  private:
+  Change whole() const {
+    return [this](Wish* wish) { whole_on(machine_, wish); };
+  }
   Demand changed(const Change& change) const {
     Demand out = demand_;
     for (Wish& wish : out.wishes) change(&wish);
@@ -94,7 +97,7 @@ class Search {
       for (const Wish& first : demand_.wishes) {
         if (!first.device.empty()) continue;
         const Demand one = changed([&](Wish* wish) {
-          wish->name == first.name ? void(wish->device = kHost) : whole(wish);
+          wish->name == first.name ? void(wish->device = kHost) : whole_on(machine_, wish);
         });
         consider(AnswerKind::kPlace, short_name(first.name) + " on the CPU", one, machine_);
       }
@@ -105,7 +108,7 @@ class Search {
   void in_turn() {
     if (all_.size() < 2) return;
     Demand turns = demand_;
-    for (Wish& wish : turns.wishes) whole(&wish);
+    for (Wish& wish : turns.wishes) whole_on(machine_, &wish);
     consider(AnswerKind::kTurn, "in turn, one loaded at a time", turns, machine_);
   }
 
@@ -113,7 +116,7 @@ class Search {
     if (std::ranges::none_of(demand_.wishes, has_cache)) return;
     for (const CacheType type : {CacheType::kQ8_0, CacheType::kQ4_0}) {
       const Demand smaller = changed([&](Wish* wish) {
-        whole(wish);
+        whole_on(machine_, wish);
         if (!has_cache(*wish) || !wish->card->check_cache(type, type)) return;
         wish->cache_k = wish->cache_v = type;
       });
@@ -126,7 +129,7 @@ class Search {
   void exchange(AnswerKind kind, std::vector<std::string> (*smaller)(std::string_view)) {
     for (size_t i = 0; i < demand_.wishes.size(); ++i) {
       for (const std::string& name : smaller(demand_.wishes[i].name)) {
-        Demand other = changed(whole);
+        Demand other = changed(whole());
         const std::string text = name + " instead of " + demand_.wishes[i].name;
         if (replace(&other, i, name) && consider(kind, text, other, machine_)) break;
       }
@@ -134,7 +137,7 @@ class Search {
     if (all_.size() < 2 || std::ranges::find(answers_, kind, &Answer::kind) != answers_.end()) {
       return;
     }
-    Demand other = changed(whole);
+    Demand other = changed(whole());
     for (size_t step = 0; step < kStepsMax; ++step) {
       std::string text;
       for (size_t i = 0; i < other.wishes.size(); ++i) {
@@ -181,7 +184,7 @@ class Search {
       std::erase_if(machine.devices,
                     [](const Device& device) { return device.kind != DeviceKind::kCpu; });
       machine.devices.push_back(other->devices[1]);
-      Demand wished = changed(whole);
+      Demand wished = changed([&](Wish* wish) { whole_on(machine, wish); });
       for (Wish& wish : wished.wishes) wish.device = wish.device == kHost ? kHost : "";
       if (consider(AnswerKind::kCard, row.id + " instead", wished, machine)) return;
     }

@@ -13,7 +13,7 @@ inline Demand random_household(Rng& rng) {
   Demand demand;
   const uint64_t count = 1 + rng.below(3);
   for (uint64_t i = 0; i < count; ++i) {
-    const auto layers = static_cast<uint32_t>(1 + rng.below(5));
+    const auto layers = static_cast<uint32_t>(1 + rng.below(rng.below(4) == 0 ? 16 : 5));
     Wish wish = rng.below(6) == 0 ? wish_for("", whisper_card())
                                   : wish_for("", llama_card({512, layers, 8, 4, 2048, 8000, 4096}));
     wish.name = "m" + std::to_string(i);
@@ -43,14 +43,14 @@ inline Demand random_household(Rng& rng) {
   if (count > 1 && rng.below(4) == 0) demand.apart = {{"m0", "m" + std::to_string(count - 1)}};
   if (rng.below(5) == 0) demand.stay = {"m" + std::to_string(rng.below(count))};
   if (rng.below(4) == 0) demand.prefer = Prefer::kEnergy;
-  if (rng.below(5) == 0) demand.reserve = Budget{MiB(rng.below(200)), std::nullopt};
+  if (rng.below(5) == 0) demand.reserve = Budget{MiB(rng.below(280)), std::nullopt};
   return demand;
 }
 
 inline Machine random_small_machine(Rng& rng) {
   std::vector<Bytes> cards;
-  for (uint64_t i = rng.below(4); i > 0; --i) cards.push_back(Bytes{MiB(306 + rng.below(120))});
-  return machine_with(Bytes{MiB(40 + rng.below(600))}, cards);
+  for (uint64_t i = rng.below(4); i > 0; --i) cards.push_back(Bytes{MiB(306 + rng.below(280))});
+  return machine_with(Bytes{MiB(40 + rng.below(900))}, cards);
 }
 
 }  // namespace gantry

@@ -30,6 +30,7 @@ constexpr double kMediaSpeed = 200;      // seconds of sound decoded in one seco
 constexpr double kStartSeconds = 0.3, kVocabularySeconds = 2.5e-6;
 constexpr double kAcceleratorSeconds = 0.3;  // a runtime context
 constexpr double kDefaultStep = 3e-6;
+constexpr double kCrossingSeconds = 10e-6;  // one copy to or from an accelerator, waited for
 constexpr uint32_t kOffloadBatch = 32;  // host weights visit the accelerator for larger ones
 
 // A number, and whether measurements stand behind it.
@@ -258,7 +259,21 @@ class Model {
   Seconds once(const Pass& pass) const {
     Seconds sum;
     for (size_t i = 0; i < parts_.size(); ++i) sum += part(i, pass);
+    for (size_t i = 1; i < parts_.size(); ++i) sum.s += crossing(i, pass);
     return sum;
+  }
+  // From one part to the next, through the host where both are accelerators. Too little to make
+  // the sum a guess where a link was not measured.
+  double crossing(size_t i, const Pass& pass) const {
+    double seconds = 0;
+    for (const Stretch* side : {&parts_[i - 1], &parts_[i]}) {
+      const Device* device = device_of(machine_, side->device);
+      if (side->device == kHost || device == nullptr) continue;
+      const double link = device->bandwidth.host_copy_bytes_per_s.value_or(0);
+      seconds += kCrossingSeconds + pass.tokens * wish_.card->embd * sizeof(float) /
+                                        (link > 0 ? link : Assumed{}.link_bytes_per_s);
+    }
+    return seconds;
   }
   // A prompt of so many tokens in physical batches, the last one with an answer. Between the first
   // and the last they differ by the attention alone, which grows evenly: the mean of both.
