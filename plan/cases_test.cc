@@ -12,6 +12,7 @@
 #include "plan/catalogue.h"
 #include "plan/need.h"
 #include "plan/plan.h"
+#include "plan/speed.h"
 #include "stream/options.h"
 
 namespace gantry {

@@ -1,7 +1,6 @@
 // Which engine runs what, and how much it is taken to be used.
 #include "plan/catalogue.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace gantry {
@@ -27,15 +26,6 @@ Result<Wish> catalogue_wish(std::string_view name) {
   wish.card = std::move(model->card);
   wish.mmproj = std::move(model->mmproj);
   return wish;
-}
-
-std::optional<double> sound_seconds(const Device& device, const Accelerated& work, double audio_s) {
-  const auto rate = std::ranges::find(device.rates, "F32", &Rate::quantisation);
-  if (rate == device.rates.end() || work.operations <= 0) return std::nullopt;
-  if (rate->prefill_flop_per_s <= 0 || rate->decode_bytes_per_s <= 0) return std::nullopt;
-  // What it holds is read once at least.
-  const double read = static_cast<double>(work.device.n) + audio_s * work.sequential_bytes;
-  return audio_s * work.operations / rate->prefill_flop_per_s + read / rate->decode_bytes_per_s;
 }
 
 }  // namespace gantry

@@ -36,15 +36,6 @@ TEST(CatalogueWish, ACommandHoldsWhatItDeclaresWhereItIs) {
   EXPECT_EQ(host[0].total(), *xtts.declared);
 }
 
-TEST(CatalogueWish, ACommandTakesAsLongAsItsBytes) {
-  Device device;
-  const Accelerated work{Bytes{1000}, {}, 200, 50};
-  EXPECT_FALSE(sound_seconds(device, work, 5));
-  device.rates.push_back({"F32", 100, 1000});
-  EXPECT_DOUBLE_EQ(*sound_seconds(device, work, 5), 1 + 10 + 2.5);
-  EXPECT_FALSE(sound_seconds(device, {Bytes{1000}, {}, 0, 0}, 5));
-}
-
 TEST(CatalogueWish, EveryModelCanBePlannedForEveryMachine) {
   const std::vector<CatalogueMachine> machines = catalogue_machines();
   size_t index = 0, fits = 0;

@@ -230,7 +230,8 @@ nlohmann::json considered_json(const Considered& one) {
           {"needs", needs},
           {"cost", one.cost},
           {"speed",
-           {{"prefill", or_null(one.speed.prefill)}, {"decode", or_null(one.speed.decode)}}},
+           {{"prefill", or_null(one.speed.prefill)}, {"decode", or_null(one.speed.decode)},
+            {"real_time", or_null(one.speed.real_time)}}},
           {"why_not", one.why_not}};
 }
 

@@ -283,9 +283,13 @@ std::string turns_text(const Demand& demand, const std::vector<Placement>& model
 
 Speed speed_of(const Machine& machine, const Setting& setting, const Placement& placement) {
   Choice choice;
-  choice.device = placement.stream           ? placement.stream->device
-                  : placement.splits.empty() ? ""
-                                             : placement.splits.back().device;
+  if (placement.stream) {
+    choice.device = placement.stream->device;
+  } else if (!placement.splits.empty()) {
+    choice.device = placement.splits.back().device;
+  } else if (!placement.needs.empty() && placement.needs.front().device != kHost) {
+    choice.device = placement.needs.front().device;  // a command has no layers
+  }
   choice.resident = placement.layers.resident;
   choice.streamed = placement.layers.streamed;
   choice.needs = placement.needs;

@@ -434,6 +434,20 @@ struct Use {
   std::vector<std::pair<const Device*, double>> busy;  // seconds of each device at work
 };
 
+Seconds command_seconds(const Device* device, const Wish& wish) {
+  if (device == nullptr || !wish.accelerated) return {Assumed{}.command_s, false};
+  if (const auto seconds = sound_seconds(*device, *wish.accelerated, wish.usage.audio_s)) {
+    return {*seconds, true};
+  }
+  const bool host = device->kind == DeviceKind::kCpu;
+  const double flop = host ? Assumed{}.cpu_flop_per_s : Assumed{}.gpu_flop_per_s;
+  const double read = host ? Assumed{}.cpu_bytes_per_s : Assumed{}.gpu_bytes_per_s;
+  const Accelerated& work = *wish.accelerated;
+  const double audio_s = wish.usage.audio_s;
+  if (work.operations <= 0) return {Assumed{}.command_s * Assumed{}.gpu_flop_per_s / flop, false};
+  return {audio_s * (work.operations / flop + work.sequential_bytes / read), false};
+}
+
 Use use_of(const Machine& machine, const Wish& wish, const Choice& choice) {
   Use use;
   const Device* host = machine.devices.empty() ? nullptr : &machine.devices.front();
@@ -444,7 +458,11 @@ Use use_of(const Machine& machine, const Wish& wish, const Choice& choice) {
   };
   if (wish.engine == EngineKind::kMedia) return simple(wish.usage.audio_s / kMediaSpeed, false);
   if (wish.engine == EngineKind::kCommand || !wish.card) {
-    return simple(Assumed{}.command_s, false);
+    const Device* there = choice.device.empty() ? host : device_of(machine, choice.device);
+    const Seconds seconds = command_seconds(there, wish);
+    simple(seconds.s, seconds.known);
+    use.busy.front().first = there;
+    return use;
   }
   if (wish.engine == EngineKind::kWhisper) {
     const std::string device = choice.resident > 0 ? choice.device : kHost;
@@ -504,7 +522,13 @@ std::optional<double> if_known(const Seconds& value) {
 
 Speed predict_speed(const Machine& machine, const Wish& wish, const Choice& choice) {
   Speed speed;
-  if (!wish.card) return speed;
+  if (!wish.card) {
+    if (wish.accelerated) {
+      const Seconds sound = use_of(machine, wish, choice).time;
+      speed.real_time = if_known({sound.s / std::max(wish.usage.audio_s, 1.0), sound.known});
+    }
+    return speed;
+  }
   speed.load_s = if_known(loading(machine, wish, choice));
   const Use use = use_of(machine, wish, choice);
   speed.joules = if_known(joules_of(use));
@@ -531,6 +555,15 @@ double load_seconds(const Machine& machine, const Wish& wish, const Choice& choi
 
 double use_joules(const Machine& machine, const Wish& wish, const Choice& choice) {
   return joules_of(use_of(machine, wish, choice)).s;
+}
+
+std::optional<double> sound_seconds(const Device& device, const Accelerated& work, double audio_s) {
+  const auto rate = std::ranges::find(device.rates, "F32", &Rate::quantisation);
+  if (rate == device.rates.end() || work.operations <= 0) return std::nullopt;
+  if (rate->prefill_flop_per_s <= 0 || rate->decode_bytes_per_s <= 0) return std::nullopt;
+  // What it holds is read once at least.
+  const double read = static_cast<double>(work.device.n) + audio_s * work.sequential_bytes;
+  return audio_s * work.operations / rate->prefill_flop_per_s + read / rate->decode_bytes_per_s;
 }
 
 }  // namespace gantry

@@ -35,4 +35,8 @@ double use_seconds(const Machine& machine, const Wish& wish, const Choice& choic
 double load_seconds(const Machine& machine, const Wish& wish, const Choice& choice);
 double use_joules(const Machine& machine, const Wish& wish, const Choice& choice);
 
+// How long an external command works on so much sound there, in F32: a bound from its operations
+// and from what it must read. Absent where the device's rates are not known.
+std::optional<double> sound_seconds(const Device& device, const Accelerated& work, double audio_s);
+
 }  // namespace gantry

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "plan/need.h"
 #include "plan/stream.h"
 
@@ -143,6 +145,39 @@ TEST(Speed, MoreLayersOnAFasterDeviceAreNeverSlower) {
     EXPECT_LE(now, last) << layers;
     last = now;
   }
+}
+
+TEST(Speed, ACommandTakesAsLongAsItsBytes) {
+  Device device;
+  const Accelerated work{Bytes{1000}, {}, 200, 50};
+  EXPECT_FALSE(sound_seconds(device, work, 5));
+  device.rates.push_back({"F32", 100, 1000});
+  EXPECT_DOUBLE_EQ(*sound_seconds(device, work, 5), 1 + 10 + 2.5);
+  EXPECT_FALSE(sound_seconds(device, {Bytes{1000}, {}, 0, 0}, 5));
+}
+
+TEST(Speed, ACommandGoesWhereItIsFaster) {
+  Machine machine = machine_of(true);
+  Wish wish;
+  wish.name = "voice";
+  wish.engine = EngineKind::kCommand;
+  wish.declared = GiB(4);
+  wish.accelerated = Accelerated{GiB(2), GiB(2), 30e9, 1e9};
+  const Choice host{"", 0, needs_of(wish, "", 0, GiB(8)), {}, 0, {}};
+  const Choice card{"gpu0", 0, needs_of(wish, "gpu0", 0, {}), {}, 0, {}};
+  EXPECT_LT(use_seconds(machine, wish, card), use_seconds(machine, wish, host));
+  EXPECT_FALSE(predict_speed(machine, wish, card).real_time);  // no rate of F32 was measured
+  machine.devices[1].rates.push_back({"F32", 200e9, 10e12});
+  const double read = 60 * 1e9 + static_cast<double>(GiB(2).n);
+  const double seconds = 60 * 30e9 / 10e12 + read / 200e9;
+  EXPECT_NEAR(*predict_speed(machine, wish, card).real_time, seconds / 60, 1e-9);
+  Demand demand;
+  demand.wishes = {wish};
+  const auto made = plan(machine, demand);
+  ASSERT_TRUE(made);
+  EXPECT_NEAR(made->models[0].speed.real_time.value_or(0), seconds / 60, 1e-9);
+  wish.usage.audio_s = 0;
+  EXPECT_TRUE(std::isfinite(*predict_speed(machine, wish, card).real_time));
 }
 
 TEST(Speed, SplitsAreTheSumOfTheirParts) {
