@@ -59,13 +59,20 @@ uint32_t batch_of(const Wish& wish) {
   return is_encoder(wish) || wish.embeddings ? context : std::min(wish.ubatch, context);
 }
 
-Bytes layer_bytes(const ModelCard& card, uint32_t first, uint32_t count) {
-  Bytes sum;
+// Weights of each layer.
+std::vector<Bytes> layer_bytes(const ModelCard& card) {
+  std::vector<Bytes> out(card.layers);
   for (const TensorGroup& group : card.groups) {
     if (group.part != Part::kLayer || group.layer < 0) continue;
     const auto layer = static_cast<uint32_t>(group.layer);
-    if (layer >= first && layer - first < count) sum += group.bytes;
+    if (layer < out.size()) out[layer] += group.bytes;
   }
+  return out;
+}
+
+Bytes sum_of(const std::vector<Bytes>& each, uint32_t first, uint32_t count) {
+  Bytes sum;
+  for (size_t i = first; i < each.size() && i - first < count; ++i) sum += each[i];
   return sum;
 }
 
@@ -135,14 +142,6 @@ Need host_base(const Wish& wish) {
   return need;
 }
 
-Need host_only(const Wish& wish, Drawings* drawings) {
-  Need need = host_base(wish);
-  if (wish.engine == EngineKind::kWhisper) return need;
-  need.weights += repacked_twin(wish);
-  need.compute += Bytes{drawings->of({}).front()};
-  return need;
-}
-
 // All of whisper's layers are on one accelerator: the first that has any.
 std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator) {
   Need host = host_base(wish);
@@ -154,46 +153,70 @@ std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator
   return {device, host};
 }
 
+}  // namespace
+
+struct NeedTable::Parts {
+  explicit Parts(const Wish& as) : wish(as), drawings(as) {
+    if (!wish.card || wish.engine == EngineKind::kWhisper) return;
+    const ModelCard& card = *wish.card;
+    host = host_base(wish);
+    weights = layer_bytes(card);
+    for (uint32_t i = 0; i < card.layers; ++i) kv.push_back(layer_kv(wish, i, 1));
+    output = card.bytes_in(Part::kOutput);
+    if (is_tied(card) && !is_encoder(wish)) twin = card.bytes_in(Part::kEmbedding);
+  }
+
+  Need host_only() {
+    Need need = host;
+    need.weights += repacked_twin(wish);
+    need.compute += Bytes{drawings.of({}).front()};
+    return need;
+  }
+  std::vector<Need> split(const std::vector<Split>& splits);
+
+  const Wish& wish;
+  Drawings drawings;
+  Need host;                       // everything in host memory, but the graph
+  std::vector<Bytes> weights, kv;  // of each layer
+  Bytes output, twin;              // the second copy of a tied embedding
+};
+
 // The last layers and the output on accelerators; embedding and the first layers stay. The vision
 // encoder is on the first of them.
-std::vector<Need> split(const Wish& wish, const std::vector<Split>& splits, Drawings* drawings) {
-  const ModelCard& card = *wish.card;
+std::vector<Need> NeedTable::Parts::split(const std::vector<Split>& splits) {
   const uint32_t layers = layers_of(wish);
-  Need host = host_base(wish);
-  const std::vector<uint64_t>& graphs = drawings->of(splits);
+  Need rest = host;
+  const std::vector<uint64_t>& graphs = drawings.of(splits);
   uint32_t resident = 0;
   for (const Split& part : splits) resident += part.layers;
   uint32_t next = layers - std::min(layers, resident);
-  host.kv = layer_kv(wish, 0, next);
-  host.compute = Bytes{graphs.back()};
-  if (wish.mmproj && wish.encoder_on_cpu) host.compute += vision_graph_bytes(*wish.mmproj);
+  rest.kv = sum_of(kv, 0, next);
+  rest.compute = Bytes{graphs.back()};
+  if (wish.mmproj && wish.encoder_on_cpu) rest.compute += vision_graph_bytes(*wish.mmproj);
   std::vector<Need> needs;
   for (size_t i = 0; i < splits.size(); ++i) {
     Need& device = needs.emplace_back();
     const bool last = i + 1 == splits.size();
     device.device = splits[i].device;
     device.overhead = kAcceleratorDevice;
-    host.overhead += kAcceleratorHost;
-    Bytes moved = layer_bytes(card, next, splits[i].layers);
-    device.kv = layer_kv(wish, next, splits[i].layers);
+    rest.overhead += kAcceleratorHost;
+    Bytes moved = sum_of(weights, next, splits[i].layers);
+    device.kv = sum_of(kv, next, splits[i].layers);
     next += splits[i].layers;
-    if (last) moved += card.bytes_in(Part::kOutput);
-    host.weights -= moved;
-    const bool copied = last && is_tied(card) && !is_encoder(wish);
-    if (copied) moved += card.bytes_in(Part::kEmbedding);
+    if (last) moved += output;
+    rest.weights -= moved;
+    if (last) moved += twin;
     device.compute = Bytes{graphs[i]};
     if (wish.mmproj && !wish.encoder_on_cpu && i == 0) {
       moved += wish.mmproj->weight_bytes;
-      host.weights -= wish.mmproj->weight_bytes;
+      rest.weights -= wish.mmproj->weight_bytes;
       device.compute += vision_graph_bytes(*wish.mmproj);
     }
     device.weights = moved;
   }
-  needs.push_back(host);
+  needs.push_back(std::move(rest));
   return needs;
 }
-
-}  // namespace
 
 uint64_t product(std::initializer_list<uint64_t> factors) {
   uint64_t out = 1;
@@ -308,11 +331,11 @@ std::vector<Need> needs_of(const Wish& wish, const std::vector<Split>& splits, B
   return NeedTable(wish).of(splits, host_budget);
 }
 
-NeedTable::NeedTable(const Wish& wish) : wish_(wish), drawings_(std::make_unique<Drawings>(wish)) {}
+NeedTable::NeedTable(const Wish& wish) : parts_(std::make_unique<Parts>(wish)) {}
 NeedTable::~NeedTable() = default;
 
 std::vector<Need> NeedTable::of(const std::vector<Split>& splits, Bytes host_budget) {
-  const Wish& wish = wish_;
+  const Wish& wish = parts_->wish;
   if (!wish.card && wish.accelerated && !splits.empty()) {
     const Accelerated& held = *wish.accelerated;
     return {{splits.front().device, held.device, {}, {}, kAcceleratorDevice},
@@ -331,9 +354,12 @@ std::vector<Need> NeedTable::of(const std::vector<Split>& splits, Bytes host_bud
   for (const Split& part : splits) {
     if (part.layers > 0) used.push_back(part);
   }
-  if (used.empty()) return {host_only(wish, drawings_.get())};
-  if (wish.engine == EngineKind::kWhisper) return whisper_split(wish, used.front().device);
-  return split(wish, used, drawings_.get());
+  if (wish.engine == EngineKind::kWhisper) {
+    if (used.empty()) return {host_base(wish)};
+    return whisper_split(wish, used.front().device);
+  }
+  if (used.empty()) return {parts_->host_only()};
+  return parts_->split(used);
 }
 
 Touched touched_per_token(const Wish& wish, uint32_t resident) {

@@ -11,8 +11,6 @@
 
 namespace gantry {
 
-class Drawings;  // plan/draw.h
-
 constexpr uint32_t kContextDefault = 4096;
 constexpr uint32_t kUbatchMax = 1U << 20;
 constexpr uint32_t kSequencesMax = 1U << 12;
@@ -57,8 +55,8 @@ class NeedTable {
   std::vector<Need> of(const std::vector<Split>& splits, Bytes host_budget);
 
  private:
-  const Wish& wish_;
-  std::unique_ptr<Drawings> drawings_;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 // What decoding one token reads on the accelerator and on the host, half the context filled.

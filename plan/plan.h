@@ -22,6 +22,7 @@ struct Need {
   Bytes compute;
   Bytes overhead;  // process, libraries, runtime context
   Bytes total() const { return weights + kv + compute + overhead; }
+  bool operator==(const Need&) const = default;
 };
 
 // resident + streamed + cpu are all layers of the model (whisper: encoder and decoder).

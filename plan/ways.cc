@@ -1,5 +1,5 @@
-// Enumeration. What a model needs with so many layers on one accelerator is the same on each, but
-// for the name: asked for once.
+// Enumeration. Each setting has one table of needs, so that what its ways have in common is found
+// out once.
 #include "plan/ways.h"
 
 #include <algorithm>
@@ -67,7 +67,10 @@ class Enumeration {
   Ways take() {
     const auto shrink = turn_of(wished_, Shortage::kShrink);
     ways_.settings = settings_of(wished_, shrink && *shrink <= ask_.turn);
-    for (setting_ = 0; setting_ < ways_.settings.size(); ++setting_) add_setting();
+    for (setting_ = 0; setting_ < ways_.settings.size(); ++setting_) {
+      table_.emplace(wish());
+      add_setting();
+    }
     const auto cloud = turn_of(wished_, Shortage::kCloud);
     if (cloud && *cloud <= ask_.turn) {
       Option option;
@@ -88,10 +91,10 @@ class Enumeration {
     const size_t before = added_;
     if (streaming != Streaming::kNever && can_stream(wish())) add_streamed();
     if (asked && added_ > before) return;  // all weights may be too small to stream
-    if (cpu_) add(Choice{"", 0, needs_of(wish(), "", 0, budget_of(limits_, kHost)), {}, 0, {}});
+    if (cpu_) add(Choice{"", 0, table_->of({}, budget_of(limits_, kHost)), {}, 0, {}});
     if (!wish().card && wish().accelerated) {
       for (const std::string& device : devices_) {
-        add(Choice{device, 0, needs_of(wish(), device, 0, {}), {}, 0, {}});
+        add(Choice{device, 0, table_->of({{device, 0}}, {}), {}, 0, {}});
       }
     }
     if (!wish().card || layers_of(wish()) == 0) return;
@@ -102,15 +105,13 @@ class Enumeration {
     const uint32_t layers = layers_of(wish());
     if (devices_.empty()) return;
     if (wish().engine == EngineKind::kWhisper) {  // all or nothing
-      for (const std::string& device : devices_) add(single(device, layers));
+      for (const std::string& device : devices_) add(across({{device, layers}}));
       return;
     }
-    single_.assign(layers + 1, {});
-    graph_ = llama_graph_bytes(wish());
     const uint32_t step = ways_.settings[setting_].steps == 0 ? 1 : step_of(layers, kSixteenth);
     for (const std::string& device : devices_) {
       for (uint32_t resident = layers; resident > 0; resident -= std::min(step, resident)) {
-        if (resident == layers || cpu_) add(single(device, resident));
+        if (resident == layers || cpu_) add(across({{device, resident}}));
       }
     }
     for (size_t a = 0; a < devices_.size(); ++a) {
@@ -120,23 +121,6 @@ class Enumeration {
       std::vector<Split> splits;
       add_all(layers, step_of(layers, kEighth), &splits);
     }
-  }
-
-  // References stay good: single_ grows no more once it has a place for each layer.
-  const std::vector<Need>& needs_with(uint32_t resident) {
-    std::vector<Need>& needs = single_[resident];
-    if (needs.empty()) needs = needs_of(wish(), "accelerator", resident, {});
-    return needs;
-  }
-
-  Choice single(const std::string& device, uint32_t resident) {
-    if (wish().engine == EngineKind::kWhisper) {
-      return {device, resident, needs_of(wish(), device, resident, {}), {}, 0,
-              {{device, resident}}};
-    }
-    Choice choice{device, resident, needs_with(resident), {}, 0, {{device, resident}}};
-    choice.needs[0].device = device;
-    return choice;
   }
 
   void add_pair(const std::string& first, const std::string& second, uint32_t step) {
@@ -172,34 +156,10 @@ class Enumeration {
     }
   }
 
-  // What needs_of() says of the split, from what it said of so many layers on one accelerator.
   Choice across(const std::vector<Split>& splits) {
-    uint32_t after = 0;
-    for (const Split& split : splits) after += split.layers;
-    Choice choice{splits.back().device, after, {}, {}, 0, splits};
-    Need host = needs_with(after).back();
-    const Bytes runtime = host.overhead - overhead_bytes(wish());
-    const bool encoder = wish().mmproj && !wish().encoder_on_cpu;
-    const Bytes weights = encoder ? wish().mmproj->weight_bytes : Bytes{};
-    for (const Split& split : splits) {
-      Need need = needs_with(split.layers)[0];
-      need.device = split.device;
-      if (after > split.layers) {  // no output, and other layers than the last
-        need.weights = needs_with(after)[0].weights - needs_with(after - split.layers)[0].weights;
-        host.overhead += runtime;
-      } else {
-        need.weights -= weights;
-      }
-      if (&split == &splits.front()) {
-        need.weights += weights;
-      } else {
-        need.compute = graph_;
-      }
-      after -= split.layers;
-      choice.needs.push_back(std::move(need));
-    }
-    choice.needs.push_back(std::move(host));
-    return choice;
+    uint32_t resident = 0;
+    for (const Split& split : splits) resident += split.layers;
+    return {splits.back().device, resident, table_->of(splits, {}), {}, 0, splits};
   }
 
   void add_streamed() {
@@ -260,8 +220,7 @@ class Enumeration {
   double cpu_penalty_ = 0;
   Ways ways_;
   uint32_t setting_ = 0;
-  std::vector<std::vector<Need>> single_;  // by resident layers, filled when asked for
-  Bytes graph_;                            // of each accelerator
+  std::optional<NeedTable> table_;
   Bytes least_lacks_;
   size_t added_ = 0;
 };

@@ -41,33 +41,60 @@ TEST(Ways, EverySplitOfLayers) {
   for (uint32_t a = 1; a < 6; ++a) EXPECT_TRUE(seen.contains({{"gpu0", a}, {"gpu2", 6 - a}}));
 }
 
+// Whatever changes the graph or where something lies.
+Wish random_wish(Rng& rng) {
+  const auto layers = static_cast<uint32_t>(1 + rng.below(40));
+  const auto kv_heads = static_cast<uint32_t>(1U << rng.below(3));
+  Wish wish = wish_for("m", llama_card({256, layers, 4, kv_heads, 512, 1000, 8192}));
+  ModelCard& card = *wish.card;
+  if (rng.below(3) == 0) {  // tied
+    card.weight_bytes -= card.bytes_in(Part::kOutput);
+    card.groups.pop_back();
+  }
+  if (rng.below(4) == 0) {  // every third layer sees everything
+    card.architecture = "gemma3";
+    for (size_t i = 0; i < card.kv.size(); ++i) card.kv[i].window = i % 3 == 2 ? 0 : 512;
+  }
+  if (rng.below(6) == 0) card.kv.clear();
+  if (rng.below(4) == 0) wish.mmproj = llama_card({128, 2, 4, 4, 256, 16, 16});
+  if (wish.mmproj) wish.mmproj->patch_size = 14, wish.mmproj->image_size = 224;
+  wish.encoder_on_cpu = rng.below(2) == 0;
+  wish.context = static_cast<uint32_t>(1 + rng.below(8192));
+  wish.parallel = 1 + uint32_t(rng.below(3));
+  wish.ubatch = 64U << rng.below(6);
+  wish.flash_attention = rng.below(2) == 0;
+  if (rng.below(3) == 0) wish.cache_k = wish.cache_v = CacheType::kQ8_0;
+  wish.embeddings = rng.below(6) == 0;
+  wish.stream.streaming = Streaming::kNever;
+  wish.levers.smaller_batch = rng.below(3) == 0;
+  if (rng.below(3) == 0) wish.levers.caches = {CacheType::kQ4_0};
+  return wish;
+}
+
 TEST(Ways, BytesOfSplitsAreThoseOfTheFormula) {
   const uint64_t seed = 5;
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
-  const Machine machine = machine_with(GiB(64), {GiB(24), GiB(24), GiB(24)});
-  size_t checked = 0;
-  for (int i = 0; i < 20; ++i) {
-    const auto layers = static_cast<uint32_t>(1 + rng.below(40));
-    Wish wish = wish_for("m", llama_card({256, layers, 4, 4, 512, 1000, 1024}));
-    wish.parallel = 1 + uint32_t(rng.below(3));
-    if (rng.below(2) == 0) wish.mmproj = llama_card({128, 2, 4, 4, 256, 16, 16});
-    if (rng.below(2) == 0) wish.encoder_on_cpu = true;
-    wish.stream.streaming = Streaming::kNever;
-    for (const Option& option : ways_on(machine, wish).options) {
-      const std::vector<Need> needs = needs_of(wish, option.choice.splits, {});
-      ASSERT_EQ(needs.size(), option.choice.needs.size());
-      for (size_t n = 0; n < needs.size(); ++n) {
-        EXPECT_EQ(needs[n].device, option.choice.needs[n].device);
-        EXPECT_EQ(needs[n].weights, option.choice.needs[n].weights);
-        EXPECT_EQ(needs[n].kv, option.choice.needs[n].kv);
-        EXPECT_EQ(needs[n].compute, option.choice.needs[n].compute);
-        EXPECT_EQ(needs[n].overhead, option.choice.needs[n].overhead);
-        ++checked;
-      }
+  size_t checked = 0, all_resident = 0, settings = 0;
+  for (int i = 0; i < 60; ++i) {
+    const Wish wish = random_wish(rng);
+    std::vector<Bytes> cards(1 + rng.below(4));
+    for (Bytes& card : cards) card = MiB(400 + rng.below(2000));
+    const Machine machine = machine_with(MiB(300 + rng.below(4000)), cards);
+    const Ways ways = ways_of(machine, rooms_of(machine, {}).value(), wish,
+                              {Prefer::kSpeed, static_cast<uint32_t>(rng.below(2)), true});
+    settings += ways.settings.size();
+    for (const Option& option : ways.options) {
+      ASSERT_EQ(option.choice.needs,
+                needs_of(ways.settings[option.setting].wish, option.choice.splits, {}))
+          << i << " " << option.choice.device << " " << option.choice.resident;
+      ++checked;
+      all_resident += option.choice.resident == layers_of(wish);
     }
   }
-  EXPECT_GT(checked, 1000U);
+  EXPECT_GT(checked, 5000U);
+  EXPECT_GT(all_resident, 1000U);
+  EXPECT_GT(settings, 70U);
 }
 
 TEST(Ways, OnlyWhereTheUserWants) {
