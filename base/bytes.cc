@@ -102,6 +102,13 @@ Result<Budget> parse_budget(std::string_view text) {
     }
     return Budget{std::nullopt, *percent / 100.0};
   }
+  // "0.6": a share, as other programs take it.
+  std::string_view rest;
+  const std::optional<double> share = leading_number(squeezed, &rest);
+  if (share && rest.empty() && squeezed.find('.') != std::string::npos && *share > 0 &&
+      *share <= 1) {
+    return Budget{std::nullopt, *share};
+  }
   Result<Bytes> bytes = parse_bytes(text);
   if (!bytes) return fail(bytes.error());
   return Budget{*bytes, std::nullopt};

@@ -38,7 +38,9 @@ TEST(Bytes, BudgetsAreBytesOrShares) {
   EXPECT_EQ(parse_budget("100 %")->of(Bytes{1000}).n, 1000U);
   EXPECT_EQ(parse_budget("1KiB")->of(Bytes{4096}).n, 1024U);
   EXPECT_EQ(parse_budget("1KiB")->of(Bytes{512}).n, 512U);
-  for (const char* text : {"0%", "101%", "-3%", "%", "x%", "50%%", "0"}) {
+  EXPECT_EQ(parse_budget("0.6")->of(Bytes{1000}).n, 600U);
+  EXPECT_EQ(parse_budget("1.0")->of(Bytes{1000}).n, 1000U);
+  for (const char* text : {"0.0", "-0.5", "0%", "101%", "-3%", "%", "x%", "50%%", "0"}) {
     EXPECT_FALSE(parse_budget(text)) << text;
   }
 }

@@ -2,6 +2,7 @@
 #include "base/nearest.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace gantry {
 
@@ -29,9 +30,11 @@ size_t distance(std::string_view a, std::string_view b) {
 std::string nearest_name(const std::vector<std::string>& known, std::string_view name) {
   name = name.substr(0, kNearestNameMax);
   std::string best;
-  size_t least = SIZE_MAX;
+  int64_t least = INT64_MAX;
   for (const std::string& candidate : known) {
-    const size_t found = distance(std::string_view(candidate).substr(0, kNearestNameMax), name);
+    const std::string_view cut = std::string_view(candidate).substr(0, kNearestNameMax);
+    const auto same = std::ranges::mismatch(cut, name).in1 - cut.begin();
+    const auto found = 2 * static_cast<int64_t>(distance(cut, name)) - same;
     if (found >= least) continue;
     least = found;
     best = candidate;

@@ -18,6 +18,8 @@ TEST(Nearest, FindsWhatWasMeant) {
 TEST(Nearest, ASwapIsOneMistake) {
   EXPECT_EQ(nearest_name({"bca", "abcd"}, "bac"), "bca");
   EXPECT_EQ(nearest_name({"xyz", "ab"}, "ba"), "ab");
+  // What begins alike is meant more often.
+  EXPECT_EQ(nearest_name({"t4-16g", "rtx3060-12g"}, "rtx9999"), "rtx3060-12g");
 }
 
 TEST(Nearest, HoldsForNothingAndForLongNames) {

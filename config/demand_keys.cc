@@ -106,11 +106,6 @@ Result<void> read_alternatives(ConfigReader& reader, const YamlNode& node,
 }
 
 Result<void> read_cap(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
-  const auto number = number_of(node);
-  if (number && *number > 0 && *number <= 1 && node.text.find('.') != std::string::npos) {
-    state->model->demand.cap = Budget{std::nullopt, *number};
-    return {};
-  }
   const auto budget = reader.budget(node);
   if (!budget) return fail(budget.error());
   state->model->demand.cap = *budget;

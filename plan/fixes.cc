@@ -159,6 +159,16 @@ void try_models(Search* search, const Demand& demand) {
       other.cap.reset();
       search->attempt(wish.name + " without its cap", changed);
     }
+    if (wish.stream.streaming == Streaming::kNever && wish.engine == EngineKind::kLlama) {
+      other = wish;
+      other.stream = {};
+      search->attempt(wish.name + " streamed (no --no-stream)", changed);
+    }
+    if (!wish.shortage.empty() && wish.card && !turn_of(wish, Shortage::kCpu)) {
+      other = wish;
+      other.shortage.insert(other.shortage.begin(), Shortage::kCpu);
+      search->attempt("layers of " + wish.name + " on the CPU (--shortage cpu)", changed);
+    }
     if (wish.mmproj && !wish.encoder_on_cpu) {
       other = wish;
       other.encoder_on_cpu = true;

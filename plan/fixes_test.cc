@@ -102,14 +102,27 @@ TEST(Fixes, ContextTogetherWithCachesWhereOneIsNotEnough) {
   EXPECT_NE(both->change.find("-ctk q8_0 -ctv q8_0"), std::string::npos) << both->change;
 }
 
-TEST(Fixes, NoneWhereWeightsAloneAreTooMuch) {
+TEST(Fixes, StreamingIsEnoughWhereWeightsAloneAreTooMuch) {
   Demand demand;
   demand.wishes = {wish_for("m", llama_card(kSevenB))};
   EXPECT_TRUE(planned(machine_with(GiB(2)), demand).fits);  // streamed
   demand.wishes[0].stream.streaming = Streaming::kNever;
   const Plan plan = planned(machine_with(GiB(2)), demand);
   EXPECT_FALSE(plan.fits);
-  EXPECT_TRUE(plan.fixes.empty());
+  ASSERT_EQ(plan.fixes.size(), 1U);
+  EXPECT_EQ(plan.fixes[0].change, "m streamed (no --no-stream)");
+  demand.ram = Budget{MiB(100), std::nullopt};  // not even that
+  EXPECT_EQ(fix_like(planned(machine_with(MiB(200)), demand), "m streamed"), nullptr);
+}
+
+TEST(Fixes, AWordThatIsNotOnTheList) {
+  Demand demand;
+  demand.wishes = {wish_for("m", llama_card(kSevenB))};
+  demand.wishes[0].stream.streaming = Streaming::kNever;
+  demand.wishes[0].shortage = {Shortage::kRefuse};
+  const Plan plan = planned(machine_with(GiB(64), {GiB(8)}), demand);
+  EXPECT_FALSE(plan.fits);
+  EXPECT_NE(fix_like(plan, "layers of m on the CPU (--shortage cpu)"), nullptr);
 }
 
 TEST(Fixes, TheLeastBudgetIsThatOfStreaming) {

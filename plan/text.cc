@@ -230,7 +230,7 @@ std::string plan_text(const Plan& plan) {
                        format_bytes(fix.saves));
   }
   if (!plan.fits && plan.fixes.empty()) {
-    out += "No single change is enough: use a smaller model.\n";
+    out += "No single change is enough: use a smaller model (`gantry advise` knows which).\n";
   }
   return out;
 }
