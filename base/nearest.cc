@@ -34,7 +34,7 @@ std::string nearest_name(const std::vector<std::string>& known, std::string_view
   for (const std::string& candidate : known) {
     const std::string_view cut = std::string_view(candidate).substr(0, kNearestNameMax);
     const auto same = std::ranges::mismatch(cut, name).in1 - cut.begin();
-    const auto found = 2 * static_cast<int64_t>(distance(cut, name)) - same;
+    const auto found = static_cast<int64_t>(distance(cut, name)) - same;
     if (found >= least) continue;
     least = found;
     best = candidate;

@@ -25,6 +25,14 @@ std::optional<Part> parse_part(const std::string& name) {
   return std::nullopt;
 }
 
+// What a worker of another version does not say nobody cuts.
+Sliced read_sliced(const json& row, const char* key) {
+  if (!row.contains(key)) return {};
+  const json& in = row.at(key);
+  return {in.at("bytes").get<uint64_t>(), in.at("row").get<uint64_t>(),
+          in.at("block").get<uint32_t>()};
+}
+
 // Throws json::exception on a missing key or a wrong type; parse_card catches it.
 void read_groups(const json& groups, ModelCard* card) {
   for (const json& row : groups) {
@@ -38,7 +46,9 @@ void read_groups(const json& groups, ModelCard* card) {
     group.expert_sizes = row.value("expert_sizes", std::vector<uint64_t>{});
     group.types = row.value("types", std::map<std::string, uint64_t>{});
     group.expert_types = row.value("expert_types", std::map<std::string, uint64_t>{});
-    card->groups.push_back(group);
+    group.heads = read_sliced(row, "heads");
+    group.width = read_sliced(row, "width");
+    card->groups.push_back(std::move(group));
   }
 }
 

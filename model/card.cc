@@ -56,7 +56,7 @@ Result<ModelCard> read_gguf_card(std::span<const std::byte> file) {
                               quoted(tensor.name), place.layer, card.layers),
                   "the file is damaged or not a model: fetch it again");
     }
-    groups.add(place, tensor.type, tensor.elements, tensor.bytes);
+    groups.add(place, tensor.type, tensor.elements, tensor.bytes, tensor.shape[0]);
   }
   groups.finish(&card);
   return card;

@@ -39,6 +39,14 @@ Bytes cache_row_bytes(CacheType type, uint32_t width);
 enum class Part { kEmbedding, kLayer, kOutput, kEncoder, kProjector, kOther };
 std::string_view part_name(Part part);  // "embedding", "layer", ...
 
+// Matrices that several devices can have a slice of each, as llama.cpp's --split-mode tensor cuts
+// them: between heads, or along the width of the feed-forward part.
+struct Sliced {
+  uint64_t bytes = 0;
+  uint64_t row = 0;    // elements in a row of the matrix whose rows are cut; 0: there is none
+  uint32_t block = 1;  // that matrix is cut between blocks of so many
+};
+
 struct TensorGroup {
   Part part = Part::kOther;
   int layer = -1;  // index for kLayer, else -1
@@ -49,6 +57,9 @@ struct TensorGroup {
   std::vector<uint64_t> sizes, expert_sizes;
   // Bytes by tensor type ("Q4_K"), routed experts apart; empty: all as the card's quantisation.
   std::map<std::string, uint64_t> types, expert_types;
+  // Of a layer; what is in neither is whole on each device. Of the output, cut between words, the
+  // second.
+  Sliced heads, width;
 };
 
 // Attention geometry of one layer; zero widths: the layer keeps no KV cache.

@@ -24,6 +24,10 @@ std::vector<uint32_t> shown_contexts(const ModelCard& card) {
   return out;
 }
 
+nlohmann::json sliced_json(const Sliced& sliced) {
+  return {{"bytes", sliced.bytes}, {"row", sliced.row}, {"block", sliced.block}};
+}
+
 nlohmann::json groups_json(const ModelCard& card) {
   nlohmann::json out = nlohmann::json::array();
   for (const TensorGroup& group : card.groups) {
@@ -36,6 +40,8 @@ nlohmann::json groups_json(const ModelCard& card) {
     if (!group.expert_sizes.empty()) row["expert_sizes"] = group.expert_sizes;
     row["types"] = group.types;
     if (!group.expert_types.empty()) row["expert_types"] = group.expert_types;
+    if (group.heads.bytes > 0) row["heads"] = sliced_json(group.heads);
+    if (group.width.bytes > 0) row["width"] = sliced_json(group.width);
     out.push_back(std::move(row));
   }
   return out;

@@ -26,7 +26,8 @@ uint64_t elements_of(const std::vector<uint64_t>& shape) {
 void add_tensor(std::string_view name, const std::vector<uint64_t>& shape, uint32_t type,
                 CardGroups* groups) {
   const uint64_t elements = elements_of(shape);
-  groups->add(gguf_place(name), type, elements, tensor_bytes(*tensor_type(type), elements).value());
+  groups->add(gguf_place(name), type, elements, tensor_bytes(*tensor_type(type), elements).value(),
+              shape.front());
 }
 
 // Gated feed-forward, one matrix for q, k and v, no biases, positions by rotation.

@@ -163,6 +163,10 @@ TEST(CatalogueCards, AreWhatReadingTheFileGives) {
     for (size_t i = 0; i < made.groups.size(); ++i) {
       EXPECT_EQ(made.groups[i].sizes, read->groups[i].sizes);
       EXPECT_EQ(made.groups[i].expert_sizes, read->groups[i].expert_sizes);
+      EXPECT_EQ(made.groups[i].heads.bytes, read->groups[i].heads.bytes);
+      EXPECT_EQ(made.groups[i].heads.row, read->groups[i].heads.row);
+      EXPECT_EQ(made.groups[i].width.bytes, read->groups[i].width.bytes);
+      EXPECT_EQ(made.groups[i].width.block, read->groups[i].width.block);
     }
     ASSERT_EQ(made.kv.size(), read->kv.size());
     for (size_t i = 0; i < made.kv.size(); ++i) {

@@ -30,6 +30,41 @@ bool is_expert(std::string_view in_layer) {
   return false;
 }
 
+struct SliceRow {
+  std::string_view name;
+  Slice slice;
+};
+constexpr std::array kSlices = std::to_array<SliceRow>({
+    {"attn_q.weight", Slice::kHeads},
+    {"attn_k.weight", Slice::kHeads},
+    {"attn_v.weight", Slice::kHeads},
+    {"attn_qkv.weight", Slice::kHeads},
+    {"attn_q.bias", Slice::kHeads},
+    {"attn_k.bias", Slice::kHeads},
+    {"attn_v.bias", Slice::kHeads},
+    {"attn_qkv.bias", Slice::kHeads},
+    {"attn_gate.weight", Slice::kHeads},
+    {"attn_sinks.weight", Slice::kHeads},
+    {"attn_output.weight", Slice::kHeadRows},
+    {"ffn_up.weight", Slice::kWidth},
+    {"ffn_up.bias", Slice::kWidth},
+    {"ffn_up_exps.weight", Slice::kWidth},
+    {"ffn_up_exps.bias", Slice::kWidth},
+    {"ffn_gate.weight", Slice::kWidth},
+    {"ffn_gate.bias", Slice::kWidth},
+    {"ffn_gate_exps.weight", Slice::kWidth},
+    {"ffn_gate_exps.bias", Slice::kWidth},
+    {"ffn_gate_up.weight", Slice::kWidth},
+    {"ffn_gate_up_exps.weight", Slice::kWidth},
+    {"ffn_down.weight", Slice::kWidthRows},
+    {"ffn_down_exps.weight", Slice::kWidthRows},
+});
+
+Slice slice_of(std::string_view in_layer) {
+  const auto found = std::ranges::find(kSlices, in_layer, &SliceRow::name);
+  return found == kSlices.end() ? Slice::kWhole : found->slice;
+}
+
 struct PrefixRow {
   std::string_view prefix;
   Part part;
@@ -53,8 +88,10 @@ TensorPlace gguf_place(std::string_view name) {
     const std::string_view rest = name.substr(prefix.size());
     const int layer = leading_index(rest);
     if (layer < 0) return {};
-    return {Part::kLayer, layer, is_expert(rest.substr(rest.find('.') + 1))};
+    const std::string_view in_layer = rest.substr(rest.find('.') + 1);
+    return {Part::kLayer, layer, is_expert(in_layer), slice_of(in_layer)};
   }
+  if (name == "output.weight") return {Part::kOutput, -1, false, Slice::kWords};
   for (const PrefixRow& row : kPrefixes) {
     if (name.starts_with(row.prefix)) return {row.part};
   }
@@ -70,7 +107,8 @@ TensorPlace whisper_place(std::string_view name) {
   return {name.starts_with("decoder.ln.") ? Part::kOutput : Part::kEmbedding};
 }
 
-void CardGroups::add(const TensorPlace& place, uint32_t type, uint64_t elements, uint64_t bytes) {
+void CardGroups::add(const TensorPlace& place, uint32_t type, uint64_t elements, uint64_t bytes,
+                     uint64_t row) {
   TensorGroup& group = groups_[{place.part, place.layer}];
   group.part = place.part;
   group.layer = place.layer;
@@ -79,6 +117,16 @@ void CardGroups::add(const TensorPlace& place, uint32_t type, uint64_t elements,
   (place.expert ? group.expert_sizes : group.sizes).push_back(bytes);
   (place.expert ? group.expert_types : group.types)[std::string(tensor_type(type)->name)] +=
       bytes;
+  if (place.slice != Slice::kWhole && row > 0) {
+    const bool heads = place.slice == Slice::kHeads || place.slice == Slice::kHeadRows;
+    Sliced& sliced = heads ? group.heads : group.width;
+    sliced.bytes += bytes;
+    if (place.slice == Slice::kHeadRows || place.slice == Slice::kWidthRows) {
+      sliced.row = row;
+      sliced.block = tensor_type(type)->block;
+    }
+    if (place.slice == Slice::kWords) sliced.row = elements / row;
+  }
   ++group.tensors;
   by_type_[type] += bytes;
   parameters_ += elements;  // at most 2^16 tensors within one file: no overflow

@@ -14,11 +14,15 @@
 
 namespace gantry {
 
+// How llama.cpp cuts it for several devices: llama_meta_device_get_split_state() of llama-model.cpp.
+enum class Slice : uint8_t { kWhole, kHeads, kHeadRows, kWidth, kWidthRows, kWords };
+
 // A tensor's group, and whether it holds routed experts.
 struct TensorPlace {
   Part part = Part::kOther;
   int layer = -1;
   bool expert = false;
+  Slice slice = Slice::kWhole;
 };
 TensorPlace gguf_place(std::string_view name);
 TensorPlace whisper_place(std::string_view name);
@@ -26,7 +30,9 @@ TensorPlace whisper_place(std::string_view name);
 // Adds up tensors by group and by type.
 class CardGroups {
  public:
-  void add(const TensorPlace& place, uint32_t type, uint64_t elements, uint64_t bytes);
+  // `row`: elements of its fastest dimension; 0: nobody cuts it.
+  void add(const TensorPlace& place, uint32_t type, uint64_t elements, uint64_t bytes,
+           uint64_t row = 0);
   // Sets groups, weight_bytes, parameters and quantisation.
   void finish(ModelCard* card) const;
 

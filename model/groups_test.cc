@@ -40,6 +40,29 @@ TEST(Groups, AddUp) {
   EXPECT_EQ(card.quantisation, "Q8_0");
 }
 
+TEST(Groups, WhatSeveralDevicesCanHaveSlicesOf) {
+  CardGroups groups;
+  groups.add(gguf_place("blk.0.attn_q.weight"), 12, 512, 288, 256);
+  groups.add(gguf_place("blk.0.attn_output.weight"), 12, 512, 288, 512);
+  groups.add(gguf_place("blk.0.attn_norm.weight"), 0, 256, 1024, 256);
+  groups.add(gguf_place("blk.0.ffn_down_exps.weight"), 8, 64, 68, 32);
+  groups.add(gguf_place("output_norm.weight"), 0, 256, 1024, 256);
+  groups.add(gguf_place("output.weight"), 8, 2560, 2720, 256);
+  ModelCard card;
+  groups.finish(&card);
+  ASSERT_EQ(card.groups.size(), 2U);
+  const TensorGroup& layer = card.groups[0];
+  EXPECT_EQ(layer.heads.bytes, 576U);
+  EXPECT_EQ(layer.heads.row, 512U);
+  EXPECT_EQ(layer.heads.block, 256U);
+  EXPECT_EQ(layer.width.bytes, 68U);
+  EXPECT_EQ(layer.width.row, 32U);
+  EXPECT_EQ(layer.width.block, 32U);
+  EXPECT_EQ(layer.bytes, Bytes{1024 + 576 + 68});
+  EXPECT_EQ(card.groups[1].width.bytes, 2720U);
+  EXPECT_EQ(card.groups[1].width.row, 10U);  // words
+}
+
 TEST(Groups, WhisperCachesFollowFromItsNumbers) {
   ModelCard card;
   whisper_geometry({51865, 1500, 1280, 20, 32, 448, 1280, 20, 32, 80}, &card);

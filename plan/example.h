@@ -30,9 +30,12 @@ inline ModelCard llama_card(const Shape& shape) {
   card.groups.push_back({Part::kEmbedding, -1, table, {}, 1});
   for (uint32_t i = 0; i < shape.layers; ++i) {
     card.groups.push_back({Part::kLayer, static_cast<int>(i), layer, {}, 9});
+    card.groups.back().heads = {4ULL * shape.embd * (shape.embd + kv), shape.embd, 1};
+    card.groups.back().width = {6ULL * shape.embd * shape.ffn, shape.ffn, 1};
     card.kv.push_back({kv, kv, 0, head, head});
   }
   card.groups.push_back({Part::kOutput, -1, table, {}, 2});
+  card.groups.back().width = {table.n, shape.vocab, 1};
   for (const TensorGroup& group : card.groups) card.weight_bytes += group.bytes;
   card.file_bytes = card.weight_bytes + Bytes{22ULL * shape.vocab};
   return card;

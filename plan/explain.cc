@@ -26,7 +26,10 @@ std::string kind_of(const Option& option, uint32_t layers) {
     return "streamed on " + (choice.device == kHost ? std::string("CPU") : choice.device);
   }
   std::string kind;
-  for (const Split& split : choice.splits) kind += (kind.empty() ? "" : " + ") + split.device;
+  const bool tensors = choice.split_mode == SplitMode::kTensor;
+  for (const Split& split : choice.splits) {
+    kind += (kind.empty() ? "" : tensors ? " x " : " + ") + split.device;
+  }
   if (kind.empty()) return choice.device.empty() ? "CPU" : choice.device;
   return choice.resident < layers ? kind + " and CPU" : kind;
 }
@@ -108,6 +111,7 @@ class Comparison {
     option.cloud = placement.cloud;
     option.choice.stream = placement.stream;
     option.choice.splits = placement.splits;
+    option.choice.split_mode = placement.split_mode;
     option.choice.resident = placement.layers.resident;
     for (const Need& need : placement.needs) {
       if (need.device != kHost) option.choice.device = need.device;

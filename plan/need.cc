@@ -26,10 +26,6 @@ constexpr Bytes kSmallMediaBase = MiB(6);
 // Reading and scaling images in the server: 5 MiB, and 12 for one of 1920 x 1080, which is there
 // twice while it is scaled. 12.3 MiB more were seen for one of that size.
 constexpr Bytes kImageBase = MiB(17);
-// A runtime context of an accelerator in host memory and on the device. Not seen here; in the
-// range that drivers are known for.
-constexpr Bytes kAcceleratorHost = MiB(200);
-constexpr Bytes kAcceleratorDevice = MiB(300);
 // A vocabulary in memory: strings, hash tables and merges take 6.4 to 7 times their bytes in the
 // file; 137 to 152 bytes a token were seen where there are no merges.
 constexpr uint64_t kVocabularyFactor = 8;
@@ -74,28 +70,6 @@ Bytes sum_of(const std::vector<Bytes>& each, uint32_t first, uint32_t count) {
   Bytes sum;
   for (size_t i = first; i < each.size() && i - first < count; ++i) sum += each[i];
   return sum;
-}
-
-// Cache and state of so many layers, of all sequences.
-Bytes layer_kv(const Wish& wish, uint32_t first, uint32_t count) {
-  const ModelCard& card = *wish.card;
-  const auto recurs = [](const LayerKv& layer) { return layer.k_width == 0; };
-  ModelCard part;
-  uint64_t states = 0;
-  for (uint32_t i = first; i < first + count && i < card.kv.size(); ++i) {
-    part.kv.push_back(card.kv[i]);
-    states += recurs(card.kv[i]);
-  }
-  const auto all = static_cast<uint64_t>(std::ranges::count_if(card.kv, recurs));
-  if (card.kv.empty()) {
-    states = count;
-  }
-  const uint64_t whole = card.kv.empty() ? card.layers : std::max<uint64_t>(all, 1);
-  CacheShape shape;
-  shape.ubatch = std::min(wish.ubatch, std::max(context_of(wish), 1U));
-  const Bytes cache = part.kv_bytes(context_of(wish), wish.cache_k, wish.cache_v, shape);
-  const uint64_t state = card.state_bytes.n / std::max<uint64_t>(whole, 1) * states;
-  return {product({(cache + Bytes{state}).n, wish.parallel})};
 }
 
 Bytes card_kv(const Wish& wish) {
@@ -224,6 +198,27 @@ uint64_t product(std::initializer_list<uint64_t> factors) {
     out = checked_mul(out, factor).value_or(factor == 0 ? 0 : UINT64_MAX);
   }
   return out;
+}
+
+Bytes layer_kv(const Wish& wish, uint32_t first, uint32_t count) {
+  const ModelCard& card = *wish.card;
+  const auto recurs = [](const LayerKv& layer) { return layer.k_width == 0; };
+  ModelCard part;
+  uint64_t states = 0;
+  for (uint32_t i = first; i < first + count && i < card.kv.size(); ++i) {
+    part.kv.push_back(card.kv[i]);
+    states += recurs(card.kv[i]);
+  }
+  const auto all = static_cast<uint64_t>(std::ranges::count_if(card.kv, recurs));
+  if (card.kv.empty()) {
+    states = count;
+  }
+  const uint64_t whole = card.kv.empty() ? card.layers : std::max<uint64_t>(all, 1);
+  CacheShape shape;
+  shape.ubatch = std::min(wish.ubatch, std::max(context_of(wish), 1U));
+  const Bytes cache = part.kv_bytes(context_of(wish), wish.cache_k, wish.cache_v, shape);
+  const uint64_t state = card.state_bytes.n / std::max<uint64_t>(whole, 1) * states;
+  return {product({(cache + Bytes{state}).n, wish.parallel})};
 }
 
 uint32_t layers_of(const Wish& wish) {

@@ -26,6 +26,13 @@ bool is_encoder(const Wish& wish);      // llama engine without a KV cache: embe
 bool is_tied(const ModelCard& card);    // the output matrix is the embedding once more
 Wish with_context(Wish wish, uint32_t context);
 
+// A runtime context of an accelerator, in host memory and on the device. Not seen here; in the
+// range that drivers are known for.
+constexpr Bytes kAcceleratorHost = MiB(200);
+constexpr Bytes kAcceleratorDevice = MiB(300);
+
+// Cache and state of so many layers, of all sequences.
+Bytes layer_kv(const Wish& wish, uint32_t first, uint32_t count);
 // llama.cpp's graph buffer for one physical batch, and the work buffer beside it on the CPU.
 Bytes llama_graph_bytes(const Wish& wish);
 Bytes llama_work_bytes(const Wish& wish);

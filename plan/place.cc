@@ -1,11 +1,14 @@
 // Budgets, checks, sums and words.
 #include "plan/place.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
 #include "base/limits.h"
 #include "plan/need.h"
+#include "plan/speed.h"
 #include "plan/stream.h"
 #include "plan/ways.h"
 
@@ -156,6 +159,23 @@ Result<void> check_household(const Demand& demand, const std::set<std::string>& 
   return {};
 }
 
+// "tensors split over gpu0 (5 of 8) and gpu1 (3 of 8), which compute at once: 9.1 ms a token less
+// than in turn, and 3.0 ms for the link of 12.5 GB/s"
+std::string tensor_text(const Machine& machine, const Wish& wish, const Choice& choice) {
+  uint32_t all = 0;
+  for (const Split& split : choice.splits) all += split.share;
+  std::string out;
+  for (const Split& split : choice.splits) {
+    const bool last = &split == &choice.splits.back();
+    out += fmt::format("{}{} ({} of {})", out.empty() ? "" : last ? " and " : ", ", split.device,
+                       split.share, all);
+  }
+  const AtOnce gain = at_once(machine, wish, choice);
+  return fmt::format("tensors split over {}, which compute at once: {:.2g} ms a token less than "
+                     "in turn, and {:.2g} ms for the link of {:.3g} GB/s",
+                     out, 1e3 * gain.saved_s, 1e3 * gain.link_s, gain.link_bytes_per_s / 1e9);
+}
+
 }  // namespace
 
 Result<std::vector<Room>> rooms_of(const Machine& machine, const Demand& demand) {
@@ -273,6 +293,7 @@ std::string place_text(const Machine& machine, const Wish& wish, const Choice& c
   if (choice.stream) return stream_text(machine, wish, choice);
   const uint32_t layers = layers_of(wish);
   const std::string all = "all " + std::to_string(layers) + " layers on ";
+  if (choice.split_mode == SplitMode::kTensor) return tensor_text(machine, wish, choice);
   if (choice.splits.size() > 1) {
     std::string out;
     for (const Split& split : choice.splits) {

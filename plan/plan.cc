@@ -214,6 +214,7 @@ Placement placement_of(const Machine& machine, const Setting& setting, const Opt
   placement.layers.streamed = choice.streamed;
   placement.layers.cpu = layers_of(wish) - choice.resident - choice.streamed;
   placement.splits = choice.splits;
+  placement.split_mode = choice.split_mode;
   placement.needs = choice.needs;
   placement.stream = choice.stream;
   placement.why = place_text(machine, wish, choice);
@@ -295,6 +296,7 @@ Speed speed_of(const Machine& machine, const Setting& setting, const Placement& 
   choice.needs = placement.needs;
   choice.stream = placement.stream;
   choice.splits = placement.splits;
+  choice.split_mode = placement.split_mode;
   return predict_speed(machine, setting.wish, choice);
 }
 

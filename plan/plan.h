@@ -61,10 +61,13 @@ struct StreamPlan {
   bool lookup = false;      // drafting from the text so far is predicted to be faster
 };
 
-// Consecutive layers on one accelerator; the output matrix is with the last.
+// Consecutive layers on one accelerator, the output matrix with the last; or a share of every
+// layer and of the output.
+enum class SplitMode { kLayer, kTensor };
 struct Split {
   std::string device;
   uint32_t layers = 0;
+  uint32_t share = 0;  // kTensor: of the sum of all
 };
 
 struct Placement {
@@ -74,6 +77,7 @@ struct Placement {
   uint32_t context = 0;  // as planned
   Layers layers;
   std::vector<Split> splits;  // where layers.resident are, in the model's order; one or several
+  SplitMode split_mode = SplitMode::kLayer;
   CacheType cache_k = CacheType::kF16, cache_v = CacheType::kF16;
   uint32_t ubatch = 512;
   bool encoder_on_cpu = false;

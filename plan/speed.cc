@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "plan/need.h"
+#include "plan/slice.h"
 #include "plan/speed_work.h"
 
 namespace gantry {
@@ -32,6 +33,9 @@ constexpr double kAcceleratorSeconds = 0.3;  // a runtime context
 constexpr double kDefaultStep = 3e-6;
 constexpr double kCrossingSeconds = 10e-6;  // one copy to or from an accelerator, waited for
 constexpr uint32_t kOffloadBatch = 32;  // host weights visit the accelerator for larger ones
+// Cards that add up partial results: the kernel that does it, the launch of what comes next on each
+// card, and one waiting for the other. Not measured here: what small sums of NCCL take over PCIe.
+constexpr double kSumSeconds = 30e-6;
 
 // A number, and whether measurements stand behind it.
 struct Seconds {
@@ -232,14 +236,18 @@ class Model {
  public:
   Model(const Machine& machine, const Wish& wish, const Choice& choice)
       : machine_(machine), wish_(wish), choice_(choice), parts_(parts_of(wish, choice)) {
+    const bool sliced = choice.split_mode == SplitMode::kTensor;
     for (const Stretch& part : parts_) {
-      work_.push_back(work_of(wish, part));
+      if (!sliced || work_.empty()) work_.push_back(work_of(wish, part));
       rates_.emplace_back(machine, part.device, part.plain);
     }
+    if (sliced) slice();
   }
 
-  // Seconds of one device's part, in order; streamed models have one.
+  // Seconds of one device's part, in order; streamed models have one. Where tensors are split, all
+  // are at work from the first to the last.
   Seconds part(size_t i, const Pass& pass) const {
+    if (!sliced_.empty()) return once(pass);
     const bool answers = parts_[i].output && !is_encoder(wish_);
     if (parts_[i].device == kHost && parts_.size() > 1 && pass.tokens >= kOffloadBatch) {
       return offloaded(machine_, wish_, work_[i], parts_.back().device, pass);
@@ -257,6 +265,11 @@ class Model {
     return out;
   }
   Seconds once(const Pass& pass) const {
+    if (!sliced_.empty()) {
+      Seconds sum = at_once(pass);
+      sum += waiting(pass.tokens);
+      return sum;
+    }
     Seconds sum;
     for (size_t i = 0; i < parts_.size(); ++i) sum += part(i, pass);
     for (size_t i = 1; i < parts_.size(); ++i) sum.s += crossing(i, pass);
@@ -295,12 +308,63 @@ class Model {
   }
   const std::vector<Stretch>& parts() const { return parts_; }
 
+  // Of a pass whose tensors are split: the slowest device of each layer.
+  Seconds at_once(const Pass& pass) const {
+    Seconds sum;
+    for (const std::vector<PartWork>& works : sliced_) {
+      Seconds slowest;
+      for (size_t d = 0; d < works.size(); ++d) {
+        slowest = longer(slowest, work_s(d, works[d], pass));
+      }
+      slowest.s /= static_cast<double>(sliced_.size());
+      sum += slowest;
+    }
+    return sum;
+  }
+  // Until all have all partial results.
+  Seconds waiting(double tokens) const {
+    const Reduction reduction = reduction_of(wish_, choice_.splits.size(), tokens);
+    const std::optional<double> link = link_between(machine_, choice_.splits);
+    const double rate = link.value_or(Assumed{}.link_bytes_per_s / 2);
+    return {reduction.waits * kSumSeconds + reduction.bytes / rate, link.has_value()};
+  }
+  // The same shares of whole layers, one device after the other.
+  Seconds in_turn(const Pass& pass) const {
+    Seconds sum;
+    for (size_t d = 0; d < choice_.splits.size(); ++d) {
+      const Seconds all = work_s(d, work_.front(), pass);
+      sum += {all.s * share(d), all.known};
+    }
+    return sum;
+  }
+
  private:
+  double share(size_t d) const {
+    double all = 0;
+    for (const Split& split : choice_.splits) all += split.share;
+    return choice_.splits[d].share / all;
+  }
+  Seconds work_s(size_t d, const PartWork& work, const Pass& pass) const {
+    return pass_seconds(rates_[d], wish_, work, pass.tokens, pass.past,
+                        is_encoder(wish_) ? 0 : pass.answers);
+  }
+  // An embedding that is the output matrix too is whole on each device.
+  void slice() {
+    const bool tied = is_tied(*wish_.card);
+    for (const std::vector<Portion>& row : portions(wish_, choice_.splits)) {
+      std::vector<PartWork>& works = sliced_.emplace_back();
+      for (size_t d = 0; d < row.size(); ++d) {
+        works.push_back(sliced_work(*wish_.card, work_.front(), row[d], tied ? 1 : share(d)));
+      }
+    }
+  }
+
   const Machine& machine_;
   const Wish& wish_;
   const Choice& choice_;
   std::vector<Stretch> parts_;
   std::vector<PartWork> work_;
+  std::vector<std::vector<PartWork>> sliced_;  // (rotation, device), where tensors are split
   std::vector<Rates> rates_;
 };
 
@@ -564,6 +628,16 @@ std::optional<double> sound_seconds(const Device& device, const Accelerated& wor
   // What it holds is read once at least.
   const double read = static_cast<double>(work.device.n) + audio_s * work.sequential_bytes;
   return audio_s * work.operations / rate->prefill_flop_per_s + read / rate->decode_bytes_per_s;
+}
+
+AtOnce at_once(const Machine& machine, const Wish& wish, const Choice& choice) {
+  const Model model(machine, wish, choice);
+  const Pass token = middle_token(wish);
+  AtOnce out;
+  out.link_bytes_per_s = link_between(machine, choice.splits).value_or(0);
+  out.link_s = model.waiting(token.tokens).s;
+  out.saved_s = model.in_turn(token).s - model.at_once(token).s;
+  return out;
 }
 
 }  // namespace gantry

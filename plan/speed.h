@@ -4,7 +4,8 @@
 // The model: a pass takes, on each device that has a part of it, the sum over its matrices of
 // max(bytes / decode rate, operations / prefill rate) of their quantisation, attention over what
 // the cache holds, activations between the matrices, and a step for each operation of the graph.
-// Parts on several devices follow each other. Where weights stream, a pass takes on an accelerator
+// Parts on several devices follow each other, but where tensors are split: those compute at once, as
+// long as the slowest, and then wait for sums that pass over the link (plan/slice.h). Where weights stream, a pass takes on an accelerator
 // the longer one of computing and arriving, on the CPU both.
 #pragma once
 
@@ -38,5 +39,13 @@ double use_joules(const Machine& machine, const Wish& wish, const Choice& choice
 // How long an external command works on so much sound there, in F32: a bound from its operations
 // and from what it must read. Absent where the device's rates are not known.
 std::optional<double> sound_seconds(const Device& device, const Accelerated& work, double audio_s);
+
+// What the devices of a choice whose tensors are split win for one token, each working on its share
+// at once instead of one after another, and what waiting for each other takes back.
+struct AtOnce {
+  double link_bytes_per_s = 0;  // between the two that are furthest apart
+  double link_s = 0, saved_s = 0;
+};
+AtOnce at_once(const Machine& machine, const Wish& wish, const Choice& choice);
 
 }  // namespace gantry

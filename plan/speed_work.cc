@@ -112,6 +112,10 @@ std::vector<Stretch> parts_of(const Wish& wish, const Choice& choice) {
   if (choice.stream) return {{choice.stream->device, true, 0, layers, true}};
   if (choice.resident == 0) return {{kHost, false, 0, layers, true}};
   std::vector<Stretch> out;
+  if (choice.split_mode == SplitMode::kTensor) {  // all at once
+    for (const Split& split : choice.splits) out.push_back({split.device, false, 0, layers, true});
+    return out;
+  }
   const uint32_t on_host = layers - std::min(choice.resident, layers);
   // Beside an accelerator the CPU's weights lie in its host buffers, as the file has them.
   if (on_host > 0) out.push_back({kHost, true, 0, on_host, false});

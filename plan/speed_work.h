@@ -36,7 +36,8 @@ struct PartWork {
   double activations = 0;       // bytes moved between matrices for one token
 };
 
-// The parts of a placement in the order in which a pass goes through them.
+// The parts of a placement in the order in which a pass goes through them; of one whose tensors are
+// split, all of it for each device.
 std::vector<Stretch> parts_of(const Wish& wish, const Choice& choice);
 PartWork work_of(const Wish& wish, const Stretch& part);
 

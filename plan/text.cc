@@ -47,8 +47,10 @@ json model_json(const Placement& model) {
   json needs = json::array();
   for (const Need& need : model.needs) needs.push_back(need_json(need));
   json splits = json::array();
+  const bool tensors = model.split_mode == SplitMode::kTensor;
   for (const Split& split : model.splits) {
     splits.push_back({{"device", split.device}, {"layers", split.layers}});
+    if (tensors) splits.back()["share"] = split.share;
   }
   return {{"name", model.name},
           {"alternative", model.alternative.empty() ? json(nullptr) : json(model.alternative)},
@@ -65,6 +67,7 @@ json model_json(const Placement& model) {
             {"load_s", or_null(model.speed.load_s)},
             {"joules", or_null(model.speed.joules)}}},
           {"splits", splits},
+          {"split_mode", tensors ? "tensor" : "layer"},
           {"cache_k", std::string(cache_type_name(model.cache_k))},
           {"cache_v", std::string(cache_type_name(model.cache_v))},
           {"ubatch", model.ubatch},

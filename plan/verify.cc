@@ -205,27 +205,61 @@ uint64_t cap_of(const Machine& machine, const Wish& wish, const std::string& dev
   return 0;
 }
 
+// Every device has at least half of its share of the layers: what is cut is rounded down to heads
+// and blocks, of which each has one.
+Result<void> check_tensors(const Machine& machine, const Wish& wish, const Placement& placement,
+                           const std::map<std::string, const Need*>& by_device) {
+  Wide all = 0, layers = 0;
+  for (const Split& split : placement.splits) all += split.share;
+  for (const TensorGroup& group : wish.card->groups) {
+    if (group.part == Part::kLayer) layers += group.bytes.n;
+  }
+  std::string backend;
+  for (const Split& split : placement.splits) {
+    const auto device = std::ranges::find(machine.devices, split.device, &Device::name);
+    std::string engine = device->backend;
+    while (!engine.empty() && engine.back() >= '0' && engine.back() <= '9') engine.pop_back();
+    if (split.share == 0 || split.layers != placement.layers.resident ||
+        (!backend.empty() && engine != backend)) {
+      return broken(wish.name + " has tensors split where they cannot be");
+    }
+    backend = engine;
+    if (Wide{by_device.at(split.device)->weights.n} * all * 2 < layers * split.share) {
+      return broken(wish.name + " lacks weights on " + split.device);
+    }
+  }
+  if (placement.splits.size() < 2 || placement.layers.cpu > 0 || placement.stream) {
+    return broken(wish.name + " has tensors split, and not over several devices");
+  }
+  return {};
+}
+
 // Layers are where the splits say, and only where the user lets them be.
 Result<void> check_splits(const Machine& machine, const Wish& wish, const Placement& placement,
                           const std::map<std::string, const Need*>& by_device) {
   const Layers& layers = placement.layers;
+  const bool tensors = placement.split_mode == SplitMode::kTensor;
   uint64_t sum = 0;
   std::map<std::string, int> seen;
   for (const Split& split : placement.splits) {
-    sum += split.layers;
+    sum = tensors ? split.layers : sum + split.layers;
     const auto device = std::ranges::find(machine.devices, split.device, &Device::name);
     const auto need = by_device.find(split.device);
     if (split.layers == 0 || ++seen[split.device] > 1 || device == machine.devices.end() ||
         device->kind == DeviceKind::kCpu || need == by_device.end()) {
       return broken(wish.name + " has a split that is none");
     }
-    if (wish.card && wish.engine == EngineKind::kLlama &&
+    if (wish.card && wish.engine == EngineKind::kLlama && !tensors &&
         need->second->weights.n < smallest_layers(*wish.card, split.layers)) {
       return broken(wish.name + " lacks weights on " + split.device);
     }
   }
   if (sum != (placement.stream ? 0 : layers.resident)) {
     return broken(wish.name + " has splits that do not add up to its layers");
+  }
+  if (tensors) {
+    if (!wish.card || wish.engine != EngineKind::kLlama) return broken(wish.name + " has no tensors");
+    if (auto sound = check_tensors(machine, wish, placement, by_device); !sound) return sound;
   }
   const bool on_cpu = layers.cpu > 0 || (placement.stream && placement.stream->device == "cpu");
   if (wish.device.empty()) {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "plan/need.h"
+#include "plan/slice.h"
 #include "plan/speed.h"
 #include "plan/stream.h"
 
@@ -121,6 +122,41 @@ class Enumeration {
       std::vector<Split> splits;
       add_all(layers, step_of(layers, kEighth), &splits);
     }
+    add_tensor_splits();
+  }
+
+  // Every way to share out eighths between two cards, and among all of them.
+  void add_tensor_splits() {
+    if (!can_slice(wish())) return;
+    const std::vector<std::string> cards = slicing_devices(machine_, devices_);
+    if (cards.empty()) return;
+    Slicing slicing(wish());
+    for (size_t a = 0; a < cards.size(); ++a) {
+      for (size_t b = a + 1; b < cards.size(); ++b) {
+        std::vector<Split> splits;
+        share_out({cards[a], cards[b]}, kShares, &slicing, &splits);
+      }
+    }
+    std::vector<Split> splits;
+    if (cards.size() > 2) share_out(cards, kShares, &slicing, &splits);
+  }
+
+  void share_out(const std::vector<std::string>& cards, uint32_t left, Slicing* slicing,
+                 std::vector<Split>* splits) {
+    const size_t next = splits->size();
+    if (next + 1 < cards.size()) {
+      for (uint32_t share = 1; share < left; ++share) {
+        splits->push_back({cards[next], layers_of(wish()), share});
+        share_out(cards, left - share, slicing, splits);
+        splits->pop_back();
+      }
+      return;
+    }
+    splits->push_back({cards[next], layers_of(wish()), left});
+    if (auto needs = slicing->needs(*splits)) {
+      add({cards[next], layers_of(wish()), std::move(*needs), {}, 0, *splits, SplitMode::kTensor});
+    }
+    splits->pop_back();
   }
 
   void add_pair(const std::string& first, const std::string& second, uint32_t step) {

@@ -41,7 +41,8 @@ constexpr double kPenalty = 1e6;
 constexpr double kTurnRatio = 300;
 
 // Layers in single steps on one accelerator and between two that hold all; in sixteenths where the
-// CPU has the rest or something is given up; in eighths over three accelerators and more.
+// CPU has the rest or something is given up; in eighths over three accelerators and more, and
+// where tensors are split.
 Ways ways_of(const Machine& machine, const std::vector<Room>& rooms, const Wish& wish,
              const WayAsk& ask);
 

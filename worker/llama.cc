@@ -74,13 +74,15 @@ void add_devices(const WorkerSpec& spec, Argv* argv) {
   } else if (!spec.devices.empty()) {
     add(argv, {"--device", fmt::format("{}", fmt::join(spec.devices, ","))});
   }
-  // llama-server cuts the layers on accelerators, the output as one more, in these proportions.
+  // llama-server cuts the layers on accelerators, the output as one more, in these proportions; or
+  // the matrices of all layers.
   const std::vector<Split>& splits = spec.placement.splits;
+  const bool tensors = spec.placement.split_mode == SplitMode::kTensor;
   if (splits.size() > 1) {
     std::vector<uint32_t> parts;
-    for (const Split& split : splits) parts.push_back(split.layers);
-    ++parts.back();
-    add(argv, {"--split-mode", "layer", "--tensor-split",
+    for (const Split& split : splits) parts.push_back(tensors ? split.share : split.layers);
+    if (!tensors) ++parts.back();
+    add(argv, {"--split-mode", tensors ? "tensor" : "layer", "--tensor-split",
                fmt::format("{}", fmt::join(parts, ","))});
   }
   if (!spec.mmproj.empty()) {

@@ -2,7 +2,8 @@
 // here. They size and align as CUDA does (ggml-cuda.cu of 0.25.3), and take the operations that it
 // takes, as far as models need them.
 //
-// GANTRY_PHANTOM="12GiB,8GiB": the memory of each, in MiB where no unit stands.
+// GANTRY_PHANTOM="12GiB,8GiB": the memory of each, in MiB where no unit stands. A program that loads
+// a model for all that has its log say, line by line, what each would hold by then.
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -26,6 +27,7 @@ struct Phantom {
   ggml_backend_buffer_type memory;
   std::string name;
   size_t bytes = 0;
+  size_t held = 0;  // by buffers that were asked for
 };
 
 struct Set {
@@ -41,7 +43,12 @@ Set& of(ggml_backend_reg_t registry) { return *static_cast<Set*>(registry->conte
 // ---- buffers
 
 void* get_base(ggml_backend_buffer_t) { return reinterpret_cast<void*>(kNowhere); }
-void free_buffer(ggml_backend_buffer_t) {}
+void count(ggml_backend_buffer_type_t type, size_t more, size_t less) {
+  Phantom& phantom = of(type->device);
+  phantom.held += more - less;
+  if (more != less) GGML_LOG_INFO("phantom: %s holds %zu\n", phantom.name.c_str(), phantom.held);
+}
+void free_buffer(ggml_backend_buffer_t buffer) { count(buffer->buft, 0, buffer->size); }
 void memset_tensor(ggml_backend_buffer_t, ggml_tensor*, uint8_t, size_t, size_t) {}
 void set_tensor(ggml_backend_buffer_t, ggml_tensor*, const void*, size_t, size_t) {}
 void get_tensor(ggml_backend_buffer_t, const ggml_tensor*, void* data, size_t, size_t size) {
@@ -50,6 +57,7 @@ void get_tensor(ggml_backend_buffer_t, const ggml_tensor*, void* data, size_t, s
 void clear(ggml_backend_buffer_t, uint8_t) {}
 
 ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t type, size_t size) {
+  count(type, size, 0);
   ggml_backend_buffer_i face = {};
   face.free_buffer = free_buffer;
   face.get_base = get_base;
