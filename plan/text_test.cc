@@ -80,8 +80,8 @@ TEST(PlanText, SaysWhatWouldBeEnough) {
   EXPECT_NE(text.find("Enough would be one of:\n  --ram-budget "), std::string::npos) << text;
   demand.wishes = {wish_for("big", llama_card(kSevenB))};
   demand.wishes[0].stream.streaming = Streaming::kNever;
-  demand.ram.reset();
-  const std::string hopeless = plan_text(plan(machine_with(GiB(2)), demand).value());
+  demand.ram = Budget{MiB(100), std::nullopt};
+  const std::string hopeless = plan_text(plan(machine_with(MiB(200)), demand).value());
   EXPECT_NE(hopeless.find("use a smaller model"), std::string::npos) << hopeless;
 }
 
