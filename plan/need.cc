@@ -160,6 +160,7 @@ struct NeedTable::Parts {
     if (!wish.card || wish.engine == EngineKind::kWhisper) return;
     const ModelCard& card = *wish.card;
     host = host_base(wish);
+    output_rows = output_bytes(wish);
     weights = layer_bytes(card);
     for (uint32_t i = 0; i < card.layers; ++i) kv.push_back(layer_kv(wish, i, 1));
     output = card.bytes_in(Part::kOutput);
@@ -169,7 +170,7 @@ struct NeedTable::Parts {
   Need host_only() {
     Need need = host;
     need.weights += repacked_twin(wish);
-    need.compute += Bytes{drawings.of({}).front()};
+    need.compute += Bytes{drawings.of({}).front()} + output_rows;
     return need;
   }
   std::vector<Need> split(const std::vector<Split>& splits);
@@ -179,6 +180,7 @@ struct NeedTable::Parts {
   Need host;                       // everything in host memory, but the graph
   std::vector<Bytes> weights, kv;  // of each layer
   Bytes output, twin;              // the second copy of a tied embedding
+  Bytes output_rows;
 };
 
 // The last layers and the output on accelerators; embedding and the first layers stay. The vision
@@ -191,7 +193,7 @@ std::vector<Need> NeedTable::Parts::split(const std::vector<Split>& splits) {
   for (const Split& part : splits) resident += part.layers;
   uint32_t next = layers - std::min(layers, resident);
   rest.kv = sum_of(kv, 0, next);
-  rest.compute = Bytes{graphs.back()};
+  rest.compute = Bytes{graphs.back()} + output_rows;
   if (wish.mmproj && wish.encoder_on_cpu) rest.compute += vision_graph_bytes(*wish.mmproj);
   std::vector<Need> needs;
   for (size_t i = 0; i < splits.size(); ++i) {
@@ -270,6 +272,15 @@ Bytes llama_work_bytes(const Wish& wish) {
   const Bytes activations{product({2, t, widest})};
   if (flash_of(wish)) return activations;
   return std::max(activations, Bytes{product({2, card.heads, c, t})});
+}
+
+// Pinned where the output is on a device. llama_context::output_reserve() has a row of logits for each sequence, which llama-server asks
+// for one answer each; of an encoder one for each token of a batch, its embedding beside them.
+Bytes output_bytes(const Wish& wish) {
+  const ModelCard& card = *wish.card;
+  const bool whole = is_encoder(wish) || wish.embeddings;
+  const uint64_t rows = whole ? std::max(batch_of(wish), wish.parallel) : wish.parallel;
+  return {product({rows, uint64_t{card.vocab} + (whole ? card.embd : 0), kFloat})};
 }
 
 // One image at the size that the file names; the largest of its three stages. 0.64 MiB were
