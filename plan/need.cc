@@ -274,8 +274,9 @@ Bytes llama_work_bytes(const Wish& wish) {
   return std::max(activations, Bytes{product({2, card.heads, c, t})});
 }
 
-// Pinned where the output is on a device. llama_context::output_reserve() has a row of logits for each sequence, which llama-server asks
-// for one answer each; of an encoder one for each token of a batch, its embedding beside them.
+// Pinned where the output is on a device. llama_context::output_reserve() has a row of logits for
+// each sequence, which llama-server asks for one answer each; of an encoder one for each token of a
+// batch, its embedding beside them.
 Bytes output_bytes(const Wish& wish) {
   const ModelCard& card = *wish.card;
   const bool whole = is_encoder(wish) || wish.embeddings;
