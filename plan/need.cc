@@ -12,11 +12,12 @@ namespace {
 
 constexpr uint64_t kFloat = 4;  // graphs compute in F32
 
-// Resident size of a llama-server that has answered, without weights, cache, graph and
-// vocabulary: 14 MiB of program and libraries, the rest its own. 20.2 to 21.3 MiB were seen.
-constexpr Bytes kLlamaBase = MiB(22);
-// The same for an encoder: no chat template, no sampler. 16 MiB were seen.
-constexpr Bytes kEncoderBase = MiB(18);
+// PSS of a llama-server that has answered a full batch, with mmap off, less ggml's buffers, the CPU's
+// work buffer and the vocabulary; the engine's libraries count in full (bench/predictions): 18.0 to
+// 18.7 MiB were seen.
+constexpr Bytes kLlamaBase = KiB(18'740);
+// The same for an encoder: no chat template, no sampler. 14.4 and 14.5 MiB were seen.
+constexpr Bytes kEncoderBase = KiB(14'850);
 // gantry-worker speech: 13.3 MiB were seen.
 constexpr Bytes kWhisperBase = MiB(14);
 // ffmpeg turning a recording into 16 kHz mono: 51 MiB were seen.
