@@ -12,9 +12,9 @@ namespace {
 
 constexpr uint64_t kFloat = 4;  // graphs compute in F32
 
-// PSS of a llama-server that has answered a full batch, with mmap off, less ggml's buffers, the CPU's
-// work buffer and the vocabulary; the engine's libraries count in full (bench/predictions): 18.0 to
-// 18.7 MiB were seen.
+// PSS of a llama-server that has answered a full batch, with mmap off, less ggml's buffers, the
+// CPU's work buffer and the vocabulary; the engine's libraries count in full (bench/predictions):
+// 18.0 to 18.7 MiB were seen.
 constexpr Bytes kLlamaBase = KiB(18'740);
 // The same for an encoder: no chat template, no sampler. 14.4 and 14.5 MiB were seen.
 constexpr Bytes kEncoderBase = KiB(14'850);
