@@ -22,7 +22,8 @@ using Dims = Sketch::Dims;
 constexpr uint64_t kCellStep = 256;  // cells of a cache come in steps of so many
 constexpr uint64_t kRotated = 64;    // quantised caches of heads of a multiple of this are rotated
 constexpr uint32_t kPipelined = 4;   // copies of inputs where batches go through several devices
-constexpr size_t kAlike = 6;         // layers of a pattern that are drawn at least
+constexpr size_t kAlike = 6;         // layers that are drawn where all are alike
+constexpr size_t kRounds = 4;        // of a longer pattern: after two, free blocks still move
 
 enum class Ffn : uint8_t { kGated, kPlain, kFused };
 
@@ -212,7 +213,7 @@ void Draw::choose_layers(bool every_layer, const std::vector<Kind>& all) {
     const std::span<const Kind> run(&all[begin], end - begin);
     size_t period = 1;
     while (period < run.size() && !repeats(run, period)) ++period;
-    const size_t least = std::max(kAlike, 2 * period);
+    const size_t least = period == 1 ? kAlike : kRounds * period;
     const size_t left_out =
         every_layer || run.size() <= least ? 0 : (run.size() - least) / period * period;
     const size_t first = layers_.size();

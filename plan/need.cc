@@ -12,11 +12,12 @@ namespace {
 
 constexpr uint64_t kFloat = 4;  // graphs compute in F32
 
-// Resident size of a llama-server that has answered, without weights, cache, graph and
-// vocabulary: 14 MiB of program and libraries, the rest its own. 20.2 to 21.3 MiB were seen.
-constexpr Bytes kLlamaBase = MiB(22);
-// The same for an encoder: no chat template, no sampler. 16 MiB were seen.
-constexpr Bytes kEncoderBase = MiB(18);
+// PSS of a llama-server that has answered a full batch, with mmap off, less ggml's buffers, the
+// CPU's work buffer and the vocabulary; the engine's libraries count in full (bench/predictions):
+// 18.0 to 18.7 MiB were seen.
+constexpr Bytes kLlamaBase = KiB(18'740);
+// The same for an encoder: no chat template, no sampler. 14.4 and 14.5 MiB were seen.
+constexpr Bytes kEncoderBase = KiB(14'850);
 // gantry-worker speech: 13.3 MiB were seen.
 constexpr Bytes kWhisperBase = MiB(14);
 // ffmpeg turning a recording into 16 kHz mono: 51 MiB were seen.
@@ -134,6 +135,7 @@ struct NeedTable::Parts {
     if (!wish.card || wish.engine == EngineKind::kWhisper) return;
     const ModelCard& card = *wish.card;
     host = host_base(wish);
+    output_rows = output_bytes(wish);
     weights = layer_bytes(card);
     for (uint32_t i = 0; i < card.layers; ++i) kv.push_back(layer_kv(wish, i, 1));
     output = card.bytes_in(Part::kOutput);
@@ -143,7 +145,7 @@ struct NeedTable::Parts {
   Need host_only() {
     Need need = host;
     need.weights += repacked_twin(wish);
-    need.compute += Bytes{drawings.of({}).front()};
+    need.compute += Bytes{drawings.of({}).front()} + output_rows;
     return need;
   }
   std::vector<Need> split(const std::vector<Split>& splits);
@@ -153,6 +155,7 @@ struct NeedTable::Parts {
   Need host;                       // everything in host memory, but the graph
   std::vector<Bytes> weights, kv;  // of each layer
   Bytes output, twin;              // the second copy of a tied embedding
+  Bytes output_rows;
 };
 
 // The last layers and the output on accelerators; embedding and the first layers stay. The vision
@@ -165,7 +168,7 @@ std::vector<Need> NeedTable::Parts::split(const std::vector<Split>& splits) {
   for (const Split& part : splits) resident += part.layers;
   uint32_t next = layers - std::min(layers, resident);
   rest.kv = sum_of(kv, 0, next);
-  rest.compute = Bytes{graphs.back()};
+  rest.compute = Bytes{graphs.back()} + output_rows;
   if (wish.mmproj && wish.encoder_on_cpu) rest.compute += vision_graph_bytes(*wish.mmproj);
   std::vector<Need> needs;
   for (size_t i = 0; i < splits.size(); ++i) {
@@ -265,6 +268,16 @@ Bytes llama_work_bytes(const Wish& wish) {
   const Bytes activations{product({2, t, widest})};
   if (flash_of(wish)) return activations;
   return std::max(activations, Bytes{product({2, card.heads, c, t})});
+}
+
+// Pinned where the output is on a device. llama_context::output_reserve() has a row of logits for
+// each sequence, which llama-server asks for one answer each; of an encoder one for each token of a
+// batch, its embedding beside them.
+Bytes output_bytes(const Wish& wish) {
+  const ModelCard& card = *wish.card;
+  const bool whole = is_encoder(wish) || wish.embeddings;
+  const uint64_t rows = whole ? std::max(batch_of(wish), wish.parallel) : wish.parallel;
+  return {product({rows, uint64_t{card.vocab} + (whole ? card.embd : 0), kFloat})};
 }
 
 // One image at the size that the file names; the largest of its three stages. 0.64 MiB were

@@ -210,6 +210,8 @@ def measure(engine, row, populate, phantom):
             stop(server)
         log.seek(0)
         out = buffers(log.read())
+        for kind in ("compute", "ggml"):
+            out[kind] += row["answers"]
     if row["gpu_layers"]:
         return {"device": out["device"]}
     del out["device"]

@@ -35,7 +35,7 @@ def row(name, measured, **predicted):
 
 class RowsTest(unittest.TestCase):
     def test_every_row_has_a_name_of_its_own(self):
-        card = {"layers": 12, "context_trained": 4096}
+        card = {"layers": 12, "context_trained": 4096, "vocab": 100, "embd": 8}
         names = [rows.row_of(model, config, ("f", None), card)["id"]
                  for model in [*rows.MODELS, *rows.MICRO]
                  for config in rows.configs_of(model, True)]
@@ -51,8 +51,10 @@ class RowsTest(unittest.TestCase):
     def test_an_encoder_sees_its_input_in_one_batch(self):
         model = next(one for one in rows.MODELS if one.embeddings)
         config = rows.Config("x", 256, 2, 512, "f16", False, 0)
-        made = rows.row_of(model, config, ("f", None), {"layers": 4, "context_trained": 512})
+        made = rows.row_of(model, config, ("f", None),
+                            {"layers": 4, "context_trained": 512, "vocab": 100, "embd": 8})
         self.assertEqual((made["ubatch"], made["context"]), (256, 512))
+        self.assertEqual(made["answers"], 4 * 108 * 254)
 
     def test_heads_that_are_no_whole_blocks_have_no_quantised_cache(self):
         for model in rows.MODELS:

@@ -124,6 +124,15 @@ def gpu_layers(share, layers):
     return {NONE: 0, HALF: layers // 2 + 1, ALL: layers + 1}[share]
 
 
+def output_growth(card, batch, parallel):
+    """Bytes by which an encoder's output buffer grows with its first full batch, unlogged.
+
+    llama_context::encode() reserves a row of logits and an embedding for each token; what is logged
+    at the start is one for each sequence.
+    """
+    return 4 * (card["vocab"] + card["embd"]) * (max(batch, parallel) - parallel)
+
+
 def row_of(model, config, files, card):
     """One row as every tool gets it; `card`: of `gantry inspect`, for what a 0 stands for."""
     trained = card["context_trained"]
@@ -137,4 +146,5 @@ def row_of(model, config, files, card):
             "context": each * config.parallel, "parallel": config.parallel, "ubatch": batch,
             "cache_k": config.cache, "cache_v": config.cache, "flash": config.flash,
             "embeddings": model.embeddings, "gpu_layers": gpu_layers(config.gpu, card["layers"]),
-            "prompt": each - 8 if config.prompt == WHOLE else config.prompt}
+            "prompt": each - 8 if config.prompt == WHOLE else config.prompt,
+            "answers": output_growth(card, batch, config.parallel) if model.embeddings else 0}
