@@ -33,7 +33,7 @@ void add_speech(CLI::App& app, gantry::SpeechOptions* options, int* window_ms) {
   speech->add_option("-l,--language", options->language, "auto, en, de, ...");
   speech->add_option("--window-ms", *window_ms, "longest piece; 0: the model's own")
       ->check(CLI::Range(0, 30'000));
-  speech->add_flag("--gpu", options->gpu, "use an accelerator");
+  speech->add_option("--device", options->device, "ggml's name of an accelerator, or auto");
 }
 
 void add_calibrate(CLI::App& app, gantry::CalibrateOptions* options) {

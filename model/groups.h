@@ -14,7 +14,7 @@
 
 namespace gantry {
 
-// How llama.cpp cuts it for several devices: llama_meta_device_get_split_state() of llama-model.cpp.
+// How llama.cpp cuts it for several devices: llama_meta_device_get_split_state().
 enum class Slice : uint8_t { kWhole, kHeads, kHeadRows, kWidth, kWidthRows, kWords };
 
 // A tensor's group, and whether it holds routed experts.

@@ -12,7 +12,7 @@ struct Shape {
   uint32_t embd, layers, heads, heads_kv, ffn, vocab, trained;
 };
 
-// A llama-like card in F16, embedding and output apart.
+// Like llama's, in F16, embedding and output apart.
 inline ModelCard llama_card(const Shape& shape) {
   ModelCard card;
   card.architecture = "llama";
@@ -23,25 +23,24 @@ inline ModelCard llama_card(const Shape& shape) {
   card.ffn = shape.ffn;
   card.vocab = shape.vocab;
   card.context_trained = shape.trained;
-  const uint32_t head = shape.embd / shape.heads;
-  const uint32_t kv = shape.heads_kv * head;
+  const uint32_t head = shape.embd / shape.heads, kv = shape.heads_kv * head;
   const Bytes table{2ULL * shape.vocab * shape.embd};
+  const Sliced heads{4ULL * shape.embd * (shape.embd + kv), shape.embd, 1},
+      width{6ULL * shape.embd * shape.ffn, shape.ffn, 1};
   const Bytes layer{2ULL * shape.embd * (2 * shape.embd + 2 * kv + 3 * shape.ffn)};
   card.groups.push_back({Part::kEmbedding, -1, table, {}, 1});
-  for (uint32_t i = 0; i < shape.layers; ++i) {
-    card.groups.push_back({Part::kLayer, static_cast<int>(i), layer, {}, 9});
-    card.groups.back().heads = {4ULL * shape.embd * (shape.embd + kv), shape.embd, 1};
-    card.groups.back().width = {6ULL * shape.embd * shape.ffn, shape.ffn, 1};
+  for (int i = 0; i < static_cast<int>(shape.layers); ++i) {
+    card.groups.push_back({Part::kLayer, i, layer, {}, 9, {}, {}, {}, {}, heads, width});
     card.kv.push_back({kv, kv, 0, head, head});
   }
-  card.groups.push_back({Part::kOutput, -1, table, {}, 2});
-  card.groups.back().width = {table.n, shape.vocab, 1};
+  card.groups.push_back(
+      {Part::kOutput, -1, table, {}, 2, {}, {}, {}, {}, {}, {table.n, shape.vocab, 1}});
   for (const TensorGroup& group : card.groups) card.weight_bytes += group.bytes;
   card.file_bytes = card.weight_bytes + Bytes{22ULL * shape.vocab};
   return card;
 }
 
-// The shipped speech model's shape.
+// The shipped one.
 inline ModelCard whisper_card() {
   ModelCard card;
   card.format = ModelFormat::kWhisper;
@@ -66,8 +65,7 @@ inline ModelCard whisper_card() {
 }
 
 inline Wish wish_for(const std::string& name, const ModelCard& card) {
-  Wish wish;
-  wish.name = name;
+  Wish wish{.name = name};
   wish.card = card;
   if (card.format == ModelFormat::kWhisper) wish.engine = EngineKind::kWhisper;
   return wish;
@@ -93,10 +91,10 @@ inline Machine machine_with(Bytes memory, const std::vector<Bytes>& cards = {}) 
 }
 
 // The shape of a 7B model with grouped heads, here in F16.
-inline constexpr Shape kSevenB = {4096, 32, 32, 8, 14336, 32000, 32768};
-inline constexpr Shape kMicro = {128, 8, 4, 2, 256, 596, 1024};
+inline constexpr Shape kSevenB = {4096, 32, 32, 8, 14336, 32000, 32768},
+                       kMicro = {128, 8, 4, 2, 256, 596, 1024};
 
-// Anything a card, a wish and a machine may be, from tiny to beyond every machine.
+// From tiny to beyond every machine.
 inline Shape random_shape(Rng& rng) {
   const uint32_t head = 32U << rng.below(3);
   const auto heads = static_cast<uint32_t>(1 + rng.below(40));

@@ -15,9 +15,8 @@ namespace {
 
 // Architectures whose graphs llama.cpp cuts (llm_arch_supports_sm_tensor); of those, the ones whose
 // bytes were compared with the engine's (lab/plan).
-constexpr std::array<std::string_view, 16> kArchitectures = {
-    "llama",  "qwen2",   "qwen3",    "qwen2vl", "qwen3vl", "qwen3moe", "gemma",      "gemma2",
-    "gemma3", "granite", "mistral3", "phi2",    "phi3",    "glm4",     "starcoder2", "qwen3vlmoe"};
+constexpr std::array<std::string_view, 9> kArchitectures = {
+    "llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi2", "phi3", "granite"};
 // They add up partial results on the devices (ggml_backend_comm_init): NCCL or kernels of ggml's
 // own. Vulkan, whose buffers come in several pieces, ends the program.
 constexpr std::array<std::string_view, 3> kBackends = {"CUDA", "ROCm", "SYCL"};

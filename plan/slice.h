@@ -1,6 +1,6 @@
 // One model's matrices cut over several accelerators that all compute at once: llama.cpp's
-// --split-mode tensor. Which device gets which heads and columns, and what each holds whole, follows
-// llama_meta_device_get_split_state() and ggml-backend-meta.cpp (ggml 0.25.3).
+// --split-mode tensor. Which device gets which heads and columns, and what each holds whole,
+// follows llama_meta_device_get_split_state() and ggml-backend-meta.cpp (ggml 0.25.3).
 #pragma once
 
 #include <cstdint>

@@ -181,7 +181,7 @@ TEST(Slice, SoundAndNeverSlowerWithMore) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
   size_t tensors = 0, compared = 0;
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < 150; ++i) {
     std::vector<Bytes> memory;
     for (uint64_t n = 2 + rng.below(3); n > 0; --n) memory.push_back(GiB(1 + rng.below(14)));
     Machine machine = cards(rng.below(3) == 0 ? kGen3x4 : kGen5x16, memory);
@@ -215,8 +215,8 @@ TEST(Slice, SoundAndNeverSlowerWithMore) {
     }
     ++compared;
   }
-  EXPECT_GT(tensors, 50U);
-  EXPECT_GT(compared, 200U);
+  EXPECT_GT(tensors, 20U);
+  EXPECT_GT(compared, 75U);
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 // The model: a pass takes, on each device that has a part of it, the sum over its matrices of
 // max(bytes / decode rate, operations / prefill rate) of their quantisation, attention over what
 // the cache holds, activations between the matrices, and a step for each operation of the graph.
-// Parts on several devices follow each other, but where tensors are split: those compute at once, as
-// long as the slowest, and then wait for sums that pass over the link (plan/slice.h). Where weights stream, a pass takes on an accelerator
-// the longer one of computing and arriving, on the CPU both.
+// Parts on several devices follow each other. Devices that share every tensor compute at once, as
+// long as the slowest, and then wait for sums that pass over the link (plan/slice.h). Where weights
+// stream, a pass takes on an accelerator the longer one of computing and arriving, on the CPU both.
 #pragma once
 
 #include <optional>

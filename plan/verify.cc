@@ -258,7 +258,8 @@ Result<void> check_splits(const Machine& machine, const Wish& wish, const Placem
     return broken(wish.name + " has splits that do not add up to its layers");
   }
   if (tensors) {
-    if (!wish.card || wish.engine != EngineKind::kLlama) return broken(wish.name + " has no tensors");
+    const bool has = wish.card && wish.engine == EngineKind::kLlama;
+    if (!has) return broken(wish.name + " has no tensors to split");
     if (auto sound = check_tensors(machine, wish, placement, by_device); !sound) return sound;
   }
   const bool on_cpu = layers.cpu > 0 || (placement.stream && placement.stream->device == "cpu");

@@ -101,6 +101,21 @@ TEST(LlamaArgv, LayersOverSeveralAccelerators) {
   EXPECT_THAT(argv(s), Not(Contains("--tensor-split")));
 }
 
+TEST(LlamaArgv, TensorsAreSplitByThePlannedShares) {
+  WorkerSpec s = spec();
+  s.placement.layers = {32, 0, 0};
+  s.placement.split_mode = SplitMode::kTensor;
+  s.placement.splits = {{"gpu0", 32, 5}, {"gpu1", 32, 3}};
+  s.devices = {"CUDA0", "CUDA1"};
+  s.flash_attention = true;  // the engine refuses without
+  const Argv a = argv(s);
+  EXPECT_EQ(value(a, "-ngl"), "33");
+  EXPECT_EQ(value(a, "--device"), "CUDA0,CUDA1");
+  EXPECT_EQ(value(a, "--split-mode"), "tensor");
+  EXPECT_EQ(value(a, "--tensor-split"), "5,3");
+  EXPECT_EQ(value(a, "-fa"), "on");
+}
+
 WorkerSpec streaming() {
   WorkerSpec s = spec();
   s.placement.layers = {12, 16, 0};

@@ -174,6 +174,20 @@ Result<void> check_model(const std::string& path) {
   return {};
 }
 
+// As libwhisper counts accelerators. It would take the CPU where there are fewer.
+Result<int> device_number(const std::string& name) {
+  int number = 0;
+  for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+    ggml_backend_dev_t device = ggml_backend_dev_get(i);
+    const auto type = ggml_backend_dev_type(device);
+    if (type != GGML_BACKEND_DEVICE_TYPE_GPU && type != GGML_BACKEND_DEVICE_TYPE_IGPU) continue;
+    if (name == "auto" || name == ggml_backend_dev_name(device)) return number;
+    ++number;
+  }
+  return fail(Code::kUnavailable, "ggml has no accelerator named " + name,
+              "see gantry-worker probe");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Recogniser>> load_recogniser(const SpeechOptions& options) {
@@ -182,7 +196,7 @@ Result<std::unique_ptr<Recogniser>> load_recogniser(const SpeechOptions& options
     return fail(Code::kUsage, "no such language: " + options.language, "use auto, en, de, ...");
   }
   log_engines_to_stderr();
-  if (options.gpu) {
+  if (!options.device.empty()) {
     load_all_backends(options.engine_dir);
   } else {
     load_cpu_backend(options.engine_dir);
@@ -192,7 +206,14 @@ Result<std::unique_ptr<Recogniser>> load_recogniser(const SpeechOptions& options
                 "run ./run --setup");
   }
   whisper_context_params params = whisper_context_default_params();
-  params.use_gpu = options.gpu;
+  if (!options.device.empty()) {
+    const Result<int> number = device_number(options.device);
+    if (!number) return fail(number.error());
+    params.use_gpu = true;
+    params.gpu_device = *number;
+  } else {
+    params.use_gpu = false;
+  }
   Context context(whisper_init_from_file_with_params(options.model.c_str(), params));
   if (context == nullptr) {
     return fail(Code::kCorrupt, "the speech engine cannot load " + base_name(options.model),

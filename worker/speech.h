@@ -18,7 +18,7 @@ struct SpeechOptions {
   int threads = 1;
   std::string language = "auto";  // English-only models are always "en"
   Millis window{0};              // longest piece; 0: what the model's encoder takes
-  bool gpu = false;
+  std::string device;            // ggml's name of an accelerator, "auto": the first; empty: none
 };
 
 class Recogniser {

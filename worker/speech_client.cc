@@ -109,7 +109,9 @@ std::vector<std::string> speech_argv(const WorkerContext& context, const WorkerS
                                 "--model", spec.file, "--threads",
                                 std::to_string(compute_threads(context.cpu)), "--language",
                                 spec.language};
-  if (spec.placement.layers.resident > 0) argv.emplace_back("--gpu");
+  if (spec.placement.layers.resident > 0) {
+    argv.insert(argv.end(), {"--device", spec.devices.empty() ? "auto" : spec.devices.front()});
+  }
   return argv;
 }
 

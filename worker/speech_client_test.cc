@@ -144,7 +144,11 @@ TEST(SpeechArgv, CarriesOutThePlan) {
                                       "--model", "/m.bin", "--threads", "1", "--language",
                                       "auto"}));
   spec.placement.layers.resident = 4;
-  EXPECT_EQ(speech_argv(context, spec).back(), "--gpu");
+  EXPECT_EQ(speech_argv(context, spec).back(), "auto");
+  spec.devices = {"CUDA1"};  // the plan's
+  const auto argv = speech_argv(context, spec);
+  EXPECT_EQ(argv[argv.size() - 2], "--device");
+  EXPECT_EQ(argv.back(), "CUDA1");
 }
 
 }  // namespace

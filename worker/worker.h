@@ -33,7 +33,7 @@ struct WorkerSpec {
   uint32_t parallel = 1;
   uint32_t ubatch = 512;
   bool flash_attention = false;
-  std::vector<std::string> devices;  // kLlama: the engine's names ("CUDA0"); empty: its choice
+  std::vector<std::string> devices;  // the engine's names ("CUDA0"); empty: its choice
   std::string language = "auto";     // kWhisper
   std::string trace_file;            // kLlama that streams: a Chrome trace, written when it ends
 };

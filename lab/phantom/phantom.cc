@@ -2,8 +2,8 @@
 // here. They size and align as CUDA does (ggml-cuda.cu of 0.25.3), and take the operations that it
 // takes, as far as models need them.
 //
-// GANTRY_PHANTOM="12GiB,8GiB": the memory of each, in MiB where no unit stands. A program that loads
-// a model for all that has its log say, line by line, what each would hold by then.
+// GANTRY_PHANTOM="12GiB,8GiB": the memory of each, in MiB where no unit stands. A program that
+// loads a model for all that has its log say, line by line, what each would hold by then.
 #include <cstdlib>
 #include <cstring>
 #include <memory>

@@ -41,7 +41,16 @@ std::string command_of(const DifferPaths& paths, const std::string& file,
   return out + fmt::format(" --plugin '{}' --ngl {} --ts {}", paths.phantom, layers, split);
 }
 
-Result<nlohmann::json> run(const std::string& command) {
+void add(std::vector<Difference>* out, const Need& need, const nlohmann::json& engine) {
+  const auto of = [&](const char* key) { return engine.value(key, uint64_t{0}); };
+  out->push_back({need.device, "weights", need.weights.n, of("model")});
+  out->push_back({need.device, "kv", need.kv.n, of("context")});
+  out->push_back({need.device, "compute", need.compute.n, of("compute")});
+}
+
+}  // namespace
+
+Result<nlohmann::json> run_json(const std::string& command) {
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen((command + " 2>&1").c_str(), "r"),
                                                    ::pclose);
   if (!pipe) return fail(Code::kInternal, "no process for " + command);
@@ -56,15 +65,6 @@ Result<nlohmann::json> run(const std::string& command) {
   if (!out.is_object()) return fail(Code::kWorkerFailed, command + ": " + text);
   return out;
 }
-
-void add(std::vector<Difference>* out, const Need& need, const nlohmann::json& engine) {
-  const auto of = [&](const char* key) { return engine.value(key, uint64_t{0}); };
-  out->push_back({need.device, "weights", need.weights.n, of("model")});
-  out->push_back({need.device, "kv", need.kv.n, of("context")});
-  out->push_back({need.device, "compute", need.compute.n, of("compute")});
-}
-
-}  // namespace
 
 std::string Configuration::text() const {
   std::string out = fmt::format("-c {} -np {} -ub {} -ctk {} -ctv {} -fa {}", context, parallel,
@@ -121,7 +121,7 @@ Result<std::vector<Difference>> differ(const DifferPaths& paths, const std::stri
   const Result<Wish> wish = wish_of(file, c);
   if (!wish) return fail(wish.error());
   const bool possible = wish->card->check_cache(c.cache_k, c.cache_v).has_value();
-  const Result<nlohmann::json> engine = run(command_of(paths, file, c));
+  const Result<nlohmann::json> engine = run_json(command_of(paths, file, c));
   if (!possible && !engine) return std::vector<Difference>{};
   if (!engine) return fail(engine.error());
   std::vector<Split> splits;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ struct Difference {
   bool within() const;    // 1 % or 2 MiB
 };
 
+// What a command prints from its first brace on. kWorkerFailed with all that it said instead.
+[[nodiscard]] Result<nlohmann::json> run_json(const std::string& command);
 // Writes the head of the model alone. Absent: what synth says.
 [[nodiscard]] Result<std::string> sparse_model(const DifferPaths& paths, const SynthWish& wish);
 [[nodiscard]] Result<Wish> wish_of(const std::string& file, const Configuration& configuration);

@@ -330,8 +330,8 @@ class Speech(StreamTest):
         wav = out / "recording.wav"
         plain, _ = self.transcribe(wav, None)
         self.assertTrue(plain)
-        # Without --gpu the worker loads the processor's backend alone.
-        for more in ((), ("--gpu",)):
+        # Without --device the worker loads the processor's backend alone.
+        for more in ((), ("--device", "auto")):
             got, stderr = self.transcribe(wav, {"RESIDENT": 0}, *more)
             self.assertEqual(plain, got, more)
             self.assertEqual(bool(more), "Gantry" in stderr, stderr[-2000:])
