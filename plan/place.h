@@ -26,6 +26,7 @@ struct Choice {
   std::optional<StreamPlan> stream;
   uint32_t streamed = 0;  // layers
   std::vector<Split> splits;  // of `resident`, on one accelerator or several
+  std::vector<Need> formula = {};  // where `needs` are the engine's own: what the formulas said
 };
 
 Bytes budget_of(const std::vector<Room>& rooms, std::string_view device);

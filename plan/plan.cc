@@ -215,6 +215,7 @@ Placement placement_of(const Machine& machine, const Setting& setting, const Opt
   placement.layers.cpu = layers_of(wish) - choice.resident - choice.streamed;
   placement.splits = choice.splits;
   placement.needs = choice.needs;
+  placement.formula = choice.formula;
   placement.stream = choice.stream;
   placement.why = place_text(machine, wish, choice);
   if (placement.layers.cpu > 0 && wish.device != kHost &&
