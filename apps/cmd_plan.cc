@@ -25,7 +25,7 @@ constexpr Bytes kMachineFileMax = MiB(1);
 struct PlanFlags final : Flags {
   std::vector<std::string> models, together, apart, stay, allow, shortage, devices, priorities;
   std::string machine, cache_k, cache_v, preset, prefer, reserve, cap, svg;
-  bool no_stream = false, why = false, history = false;
+  bool no_stream = false, no_probe = false, why = false, history = false;
   uint32_t context = 0;
   uint32_t parallel = 0;
 };
@@ -173,7 +173,25 @@ Result<void> set_models(const PlanFlags& flags, const Names& names, Demand* dema
   });
 }
 
-Result<Demand> demand_of(const CliContext& context, const Config& config, const Machine& machine,
+// Nobody to ask about a machine that is not this one, now.
+bool asks_engine(const PlanFlags& flags) {
+  return !flags.no_probe && (flags.machine.empty() || flags.machine == "local");
+}
+
+Result<std::unique_ptr<EngineAnswers>> engine_of(const CliContext& context, const Machine& machine,
+                                                 const Clock& clock) {
+  Result<std::string> state = state_directory(context.os, context.state_dir);
+  if (!state) return fail(state.error());
+  // Where it cannot be made nothing is kept; that is no reason to fail.
+  const bool kept = context.os.make_dirs(*state, 0700).has_value();
+  const std::string worker = sibling_program(context.os, "gantry-worker");
+  return std::make_unique<EngineAnswers>(EngineAnswersOptions{
+      &context.os, &clock, engine_probe(context.os, worker, GANTRY_ENGINE_DIR, *state),
+      kept ? join_path(*state, kAnswersFile) : "",
+      engine_identity(context.os, worker, GANTRY_ENGINE_DIR) + machine.cpu.model});
+}
+
+Result<Demand> demand_of(const CliContext& context, const Config& config, Roster& roster,
                          const PlanFlags& flags) {
   Demand demand;
   demand.ram = config.ram_budget;
@@ -185,8 +203,6 @@ Result<Demand> demand_of(const CliContext& context, const Config& config, const 
     if (!reserve) return fail(reserve.error());
     demand.reserve = *reserve;
   }
-  Roster roster({&context.os, &config, &machine, nullptr,
-                 card_probe(context.os, sibling_program(context.os, "gantry-worker"), "")});
   Names names;
   for (const std::string& model : flags.models) {
     Result<Wish> wish = wish_of(context, roster, model);
@@ -202,7 +218,8 @@ Result<Demand> demand_of(const CliContext& context, const Config& config, const 
 }
 
 Result<void> show(const CliContext& context, const PlanFlags& flags, const Demand& demand,
-                  const Plan& made, const std::vector<Explanation>& reasons) {
+                  const Plan& made, const std::vector<Explanation>& reasons,
+                  const EngineAnswers::Counts& engine) {
   if (!flags.svg.empty()) {
     Result<void> drawn = context.os.write_file(flags.svg, plan_svg(demand, made), 0644);
     if (!drawn) return drawn;
@@ -218,6 +235,8 @@ Result<void> show(const CliContext& context, const PlanFlags& flags, const Deman
     if (!flags.why) reason.erase("considered");
     json["models"][i].update(reason);
   }
+  json["engine"] = {
+      {"asked", engine.asked}, {"known", engine.known}, {"failed", engine.failed}};
   return print(json.dump(2) + "\n");
 }
 
@@ -232,16 +251,24 @@ Result<int> make_plan(const CliContext& context, const PlanFlags& flags) {
   if (!machine) return fail(machine.error());
   // The flag takes the place of what the configuration leaves to others.
   if (flags.reserve.empty()) *machine = without_reserve(std::move(*machine), *config);
-  Result<Demand> demand = demand_of(context, *config, *machine, flags);
+  const RealClock clock;
+  Result<std::unique_ptr<EngineAnswers>> engine = engine_of(context, *machine, clock);
+  if (!engine) return fail(engine.error());
+  Roster roster({&context.os, &*config, &*machine, nullptr,
+                 card_probe(context.os, sibling_program(context.os, "gantry-worker"), ""), nullptr,
+                 asks_engine(flags) ? engine->get() : nullptr});
+  Result<Demand> demand = demand_of(context, *config, roster, flags);
   if (!demand) return fail(demand.error());
-  Result<Plan> made = plan(*machine, *demand);
+  Result<Plan> made = roster.plan_with_engine(*machine, &*demand);
   if (!made) return fail(made.error());
   if (Result<void> checked = verify(*machine, *demand, *made); !checked) {
     return fail(checked.error());
   }
   Result<std::vector<Explanation>> reasons = explain(*machine, *demand, *made);
   if (!reasons) return fail(reasons.error());
-  if (Result<void> shown = show(context, flags, *demand, *made, *reasons); !shown) {
+  if (Result<void> shown =
+          show(context, flags, *demand, *made, *reasons, (*engine)->counts());
+      !shown) {
     return fail(shown.error());
   }
   return made->fits ? 0 : exit_code(Code::kDoesNotFit);
@@ -292,6 +319,7 @@ void add_plan(CLI::App& app, CliContext& context) {
                       "Layers that stay when it streams: auto, light, moderate, balanced, "
                       "aggressive, extreme, or a number");
   command->add_flag("--no-stream", flags.no_stream, "Whole or not at all");
+  command->add_flag("--no-probe", flags.no_probe, "Bytes by formula: do not ask the engine");
   add_household(command, flags);
   command->add_flag("--why", flags.why, "All that was considered, and why it was not taken");
   command->add_option("--svg", flags.svg, "Draw a bar per device into this file");

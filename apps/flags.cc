@@ -8,7 +8,8 @@
 namespace gantry {
 
 std::vector<std::string> normalized_flags(int argc, char** argv) {
-  constexpr std::array<std::string_view, 5> kKnown = {"-ctk", "-ctv", "-ngl", "-ot", "-np"};
+  constexpr std::array<std::string_view, 8> kKnown = {"-ctk", "-ctv", "-ngl", "-ot",
+                                                       "-np",  "-ub",  "-fa",  "-ts"};
   std::vector<std::string> out;
   bool verbatim = false;
   for (int i = 1; i < argc; ++i) {

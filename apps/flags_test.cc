@@ -15,6 +15,8 @@ std::vector<std::string> run(std::vector<std::string> args) {
 TEST(Flags, SeveralLettersBehindOneDash) {
   EXPECT_EQ(run({"plan", "m", "-ctk", "q8_0", "-ctv=q4_0", "-c", "4096"}),
             (std::vector<std::string>{"plan", "m", "--ctk", "q8_0", "--ctv=q4_0", "-c", "4096"}));
+  EXPECT_EQ(run({"-ub", "512", "-fa", "on", "-ts=1,2"}),
+            (std::vector<std::string>{"--ub", "512", "--fa", "on", "--ts=1,2"}));
 }
 
 TEST(Flags, OthersAndWhatFollowsTwoDashesStay) {

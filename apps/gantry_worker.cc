@@ -2,11 +2,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "apps/flags.h"
 #include "apps/interrupt.h"
 #include "apps/measure_flags.h"
 #include "worker/calibrate.h"
@@ -46,7 +48,7 @@ void add_calibrate(CLI::App& app, gantry::CalibrateOptions* options) {
   calibrate->add_flag("--quick", options->quick, "the four commonest quantisations alone");
 }
 
-// llama-server's names.
+// llama-server's names: it takes what llama_memory_argv() gives.
 void add_dry_run(CLI::App& app, gantry::DryRunOptions* o) {
   CLI::App* command = app.add_subcommand("dry-run", "Print what a model would take, as JSON");
   command->add_option("-m,--model", o->model, "GGUF file")->required();
@@ -56,12 +58,16 @@ void add_dry_run(CLI::App& app, gantry::DryRunOptions* o) {
   command->add_option("--ts,--tensor-split", o->tensor_split, "layers by device, by commas");
   command->add_option("-c,--ctx-size", o->context, "tokens of all sequences together");
   command->add_option("--np,--parallel", o->parallel, "sequences at once");
+  command->add_option("-b,--batch-size", o->batch, "tokens of one call; 0: the same as -ub");
   command->add_option("--ub,--ubatch-size", o->ubatch, "tokens computed at once");
   command->add_option("--ctk,--cache-type-k", o->cache_k, "type of the K cache");
   command->add_option("--ctv,--cache-type-v", o->cache_v, "type of the V cache");
   command->add_option("--fa,--flash-attn", o->flash_attention, "on, off, auto");
   command->add_option("--ngl,--gpu-layers", o->gpu_layers, "layers on devices; -1: all");
   command->add_flag("--embeddings", o->embeddings, "answers are embeddings");
+  command->add_option("--pooling", o->pooling, "of embeddings: mean, cls, last, rank, none");
+  command->add_option("--split-mode", o->split_mode, "layer");
+  command->add_flag("!--no-mmproj-offload", o->encoder_offload, "keep the encoder on the CPU");
   command->add_flag("!--no-op-offload", o->op_offload, "compute host weights on the CPU always");
   command->add_flag("!--no-repack", o->repack, "keep CPU weights as the file has them");
   command->add_flag_function("--json", [](int64_t) {}, "the only form there is");
@@ -100,7 +106,9 @@ int main(int argc, char** argv) {
   card->add_option("MMPROJ", mmproj, "vision encoder beside it");
   app.require_subcommand(1);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> args = gantry::normalized_flags(argc, argv);
+    std::ranges::reverse(args);  // the parser takes them from the back
+    app.parse(args);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }

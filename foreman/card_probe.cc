@@ -4,16 +4,13 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "base/limits.h"
+#include "foreman/ask_worker.h"
 
 namespace gantry {
 
 namespace {
-
-constexpr Millis kExitMax{1'000};
-constexpr Bytes kErrorTextMax = KiB(64);
 
 using nlohmann::json;
 
@@ -100,39 +97,20 @@ void read_fields(const json& in, ModelCard* card) {
   read_kv(in.at("kv").at("layers"), card);
 }
 
-// What the probe wrote on its way out: "gantry: CAUSE (REMEDY)".
-std::string last_words(Os& os, const std::string& file) {
-  std::string text = os.read_file(file, kErrorTextMax).value_or("");
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  const size_t line = text.rfind('\n');
-  if (line != std::string::npos) text.erase(0, line + 1);
-  constexpr std::string_view kPrefix = "gantry: ";
-  if (text.starts_with(kPrefix)) text.erase(0, kPrefix.size());
-  return text;
-}
-
-Result<std::string> ask(Os& os, const std::vector<std::string>& argv, const std::string& errors) {
-  ProcessSpec spec;
-  spec.argv = argv;
-  spec.pipe_io = true;
-  spec.output_file = errors;
-  Result<std::unique_ptr<Process>> probe = os.spawn(spec);
-  if (!probe) return fail(probe.error());
-  Result<std::string> line = (*probe)->read_line(kCardProbeMax, kModelMetadataMax);
-  if (line) return line;
-  const std::string& file = argv[2];
-  if (line.error().code == Code::kTimeout) {
+Result<std::string> ask(Os& os, const WorkerAsk& ask) {
+  Result<WorkerAnswer> answer = ask_worker(os, ask);
+  if (!answer) return fail(answer.error());
+  if (answer->line) return std::move(*answer->line);
+  const std::string& file = ask.argv[2];
+  if (answer->late) {
     return fail(Code::kTimeout,
-                fmt::format("reading {} took longer than {} s", file,
-                            kCardProbeMax.count() / 1000),
+                fmt::format("reading {} took longer than {} s", file, ask.max.count() / 1000),
                 "check the disk it lies on");
   }
-  const std::optional<Exit> exit = (*probe)->wait(kExitMax);
-  const std::string words = last_words(os, errors);
-  if (!words.empty()) return fail(Code::kCorrupt, words);
+  if (!answer->words.empty()) return fail(Code::kCorrupt, answer->words);
   return fail(Code::kCorrupt,
               fmt::format("{} cannot be read as a model (its reader ended: {})", file,
-                          exit ? exit->text() : "no exit"),
+                          answer->end),
               "get the file again");
 }
 
@@ -154,11 +132,8 @@ CardReader card_probe(Os& os, const std::string& worker_exe, const std::string& 
                                     const std::string& mmproj) -> Result<Cards> {
     std::vector<std::string> argv = {worker_exe, "card", file};
     if (!mmproj.empty()) argv.push_back(mmproj);
-    // One file a thread: a thread asks for one card at a time.
-    const size_t thread = std::hash<std::thread::id>{}(std::this_thread::get_id());
-    const std::string errors = join_path(scratch, fmt::format("card-{:x}.err", thread));
-    Result<std::string> line = ask(os, argv, errors);
-    (void)os.remove(errors);
+    Result<std::string> line =
+        ask(os, {argv, {}, error_file(scratch, "card"), kCardProbeMax});
     if (!line) return fail(line.error());
     const json answer = json::parse(*line, nullptr, false);
     if (!answer.is_object()) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/fake_os.h"
+#include "foreman/one_line.h"
 
 namespace gantry {
 namespace {
@@ -63,25 +64,6 @@ TEST(CardProbe, WhatIsNoCardIsAnError) {
   }
   EXPECT_FALSE(parse_card(nlohmann::json()));
 }
-
-// A probe that says one line, or nothing.
-class SaysOneLine final : public Process {
- public:
-  SaysOneLine(std::optional<std::string> line, Code missing)
-      : line_(std::move(line)), missing_(missing) {}
-  int pid() const override { return 1; }
-  void signal_group(int) override {}
-  std::optional<Exit> wait(Millis) override { return Exit{0, 11}; }
-  Result<void> write_line(std::string_view) override { return {}; }
-  Result<std::string> read_line(Millis, Bytes) override {
-    if (line_) return *line_;
-    return fail(missing_, "nothing came");
-  }
-
- private:
-  std::optional<std::string> line_;
-  Code missing_;
-};
 
 class CardProbeTest : public testing::Test {
  protected:

@@ -62,6 +62,7 @@ struct Foreman::Parts {
   Events events;
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<EngineAnswers> engine;
   std::unique_ptr<Roster> roster;
   std::unique_ptr<Runner> runner;
   std::mutex rng_mutex;
@@ -121,7 +122,8 @@ Result<void> Foreman::begin() {
                        std::chrono::seconds(options.config.wait_s)});
   if (Result<void> recovered = recover(); !recovered) return recovered;
   p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &p.machine,
-                                                    p.store.get(), options.cards, &p.clock});
+                                                    p.store.get(), options.cards, &p.clock,
+                                                    p.engine.get()});
   p.runner = std::make_unique<Runner>(RunnerOptions{
       &p.os, &p.clock, p.log, p.store.get(), &p.events, this, &options.executors, p.jobs_dir,
       options.job_threads});
@@ -132,6 +134,17 @@ Result<void> Foreman::begin() {
 void Foreman::use_real_parts() {
   Parts& p = *parts_;
   ForemanOptions& options = p.options;
+  const WorkerContext& context = options.worker_context;
+  if (!context.worker_exe.empty()) {
+    p.engine = std::make_unique<EngineAnswers>(EngineAnswersOptions{
+        &p.os, &p.clock,
+        engine_probe(p.os, context.worker_exe, context.engine_dir, context.log_dir),
+        join_path(options.state_dir, kAnswersFile),
+        engine_identity(p.os, context.worker_exe, context.engine_dir) + options.machine.cpu.model,
+        [&p](const std::string& model, const Error& error) {
+          p.log->warn("engine_not_asked", {{"model", model}, {"why", error.message}});
+        }});
+  }
   if (options.worker_context.cpu == nullptr) options.worker_context.cpu = &options.machine.cpu;
   if (!options.factory) {
     options.factory = [&p](const WorkerSpec& spec) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "foreman/engine_plan.h"
 #include "foreman/household.h"
 #include "plan/levers.h"
 
@@ -184,6 +185,26 @@ Result<Cards> Roster::cards(const ModelConfig& model, const std::string& identit
   return cards;
 }
 
+Result<std::vector<Need>> Roster::ask_engine(const Wish& wish, const Placement& placement) const {
+  Result<ModelConfig> model = resolve(wish.name, true);
+  if (!model || model->file.empty()) {
+    return fail(Code::kUnsupported, wish.name + " is no file here");
+  }
+  const WorkerSpec spec = loadable(*model, wish, placement).spec;
+  model->file = spec.file;  // an alternative's
+  const Result<std::string> files = identity(*model);
+  if (!files) return fail(files.error());
+  return options_.engine->ask(spec, *files);
+}
+
+Result<Plan> Roster::plan_with_engine(const Machine& machine, Demand* demand) const {
+  if (options_.engine == nullptr) return plan(machine, *demand);
+  return plan_asking(
+      machine,
+      [this](const Wish& wish, const Placement& placement) { return ask_engine(wish, placement); },
+      demand);
+}
+
 // The machine as it is just now, where `rooms` says how much of it is free.
 Result<Placement> Roster::place(const Wish& wish, const Shares* rooms) const {
   Demand demand = demand_;
@@ -203,7 +224,7 @@ Result<Placement> Roster::place(const Wish& wish, const Shares* rooms) const {
     }
   }
   const Machine& machine = rooms != nullptr ? now : *options_.machine;
-  Result<Plan> planned = plan(machine, demand);
+  Result<Plan> planned = plan_with_engine(machine, &demand);
   if (!planned) return fail(planned.error());
   if (Result<void> sound = verify(machine, demand, *planned); !sound) {
     return fail(sound.error());
@@ -254,6 +275,8 @@ Result<Roster::Corrected> Roster::place_as_measured(const Wish& wish, std::strin
   // What streams takes the budget it is given.
   if (placement->stream) fingerprint += fmt::format("|s{}", placement->stream->device_budget.n);
   if (!placement->alternative.empty()) fingerprint += "|a" + placement->alternative;
+  // What was measured corrects what was predicted: two ways to predict are two histories.
+  if (!placement->formula.empty()) fingerprint += "|engine";
   Result<std::optional<Learnt>> known = learnt(fingerprint);
   if (!known) return fail(known.error());
   const Need* need = host_need(*placement);

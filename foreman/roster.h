@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "foreman/card_probe.h"
+#include "foreman/engine_answers.h"
 #include "foreman/scheduler.h"
 #include "plan/plan.h"
 
@@ -25,6 +26,7 @@ struct RosterOptions {
   Store* store = nullptr;  // measurements that correct the plans; none: as predicted
   CardReader cards;
   const Clock* clock = nullptr;  // with a store
+  EngineAnswers* engine = nullptr;  // says bytes of placements; none: the formulas alone
 };
 
 // Thread-safe. Files are read when a model is first asked for, and again when they have changed.
@@ -40,6 +42,9 @@ class Roster {
                                       const Shares* rooms = nullptr);
   // What a plan of it starts from: its file's facts and its settings.
   [[nodiscard]] Result<Wish> wish(const std::string& name, bool trusted);
+  // plan() with the engine's own bytes where its models are files that it can be asked about; the
+  // demand is left with what was said.
+  [[nodiscard]] Result<Plan> plan_with_engine(const Machine& machine, Demand* demand) const;
   // A media decoder's bytes.
   [[nodiscard]] Result<Placement> media(MediaTool tool);
   static const char* media_name(MediaTool tool);  // what its measurements are kept under
@@ -71,6 +76,8 @@ class Roster {
                                                 const Shares* rooms) const;
   [[nodiscard]] Result<std::optional<Learnt>> learnt(const std::string& fingerprint) const;
   [[nodiscard]] Result<Wish> with_alternatives(const ModelConfig& model, Wish wish);
+  [[nodiscard]] Result<std::vector<Need>> ask_engine(const Wish& wish,
+                                                     const Placement& placement) const;
   Loadable loadable(const ModelConfig& model, const Wish& wish, Placement placement) const;
 
   RosterOptions options_;

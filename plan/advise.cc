@@ -160,6 +160,7 @@ class Search {
     if (twice) return false;
     wish.name = other->name;
     wish.card = std::move(other->card);
+    wish.dry_runs.clear();
     wish.mmproj = std::move(other->mmproj);
     for (auto* groups : {&demand->together, &demand->apart}) {
       for (std::vector<std::string>& group : *groups) std::ranges::replace(group, was, wish.name);

@@ -48,11 +48,42 @@ struct Usage {
   double audio_s = 60;  // kWhisper
 };
 
+// Bytes of one model on one device, by kind.
+struct Need {
+  std::string device;
+  Bytes weights;
+  Bytes kv;
+  Bytes compute;
+  Bytes overhead;  // process, libraries, runtime context
+  Bytes total() const { return weights + kv + compute + overhead; }
+  bool operator==(const Need&) const = default;
+};
+
+// Consecutive layers on one accelerator, the output matrix with the last; or a share of every
+// layer and of the output.
+enum class SplitMode { kLayer, kTensor };
+struct Split {
+  std::string device;
+  uint32_t layers = 0;
+  uint32_t share = 0;  // kTensor: of the sum of all
+};
+
+// What the engine itself says of a file in one placement, in the place of the formulas' figures.
+struct DryRun {
+  uint32_t context = 0, parallel = 1, ubatch = 512;
+  CacheType cache_k = CacheType::kF16, cache_v = CacheType::kF16;
+  bool encoder_on_cpu = false;
+  std::vector<Split> splits;  // empty: all on the CPU
+  std::vector<Need> needs;    // without overhead
+  Bytes excess;               // the most that it is above the formulas on a device
+};
+
 // In the place of the wished model when that does not fit: a smaller quantisation, another model.
 struct Alternative {
   std::string name;
   ModelCard card;
   std::optional<ModelCard> mmproj;
+  std::vector<DryRun> dry_runs = {};  // of this file
 };
 
 // What an external command holds where it computes on an accelerator, and its work.
@@ -96,6 +127,7 @@ struct Wish {
   // Overhead of one worker process of this engine as measured on this machine; absent: the
   // built-in figure.
   std::optional<Bytes> measured_overhead;
+  std::vector<DryRun> dry_runs;  // of the card's file
 };
 
 enum class Prefer { kSpeed, kEnergy };

@@ -178,6 +178,7 @@ void try_models(Search* search, const Demand& demand) {
       other = wish;
       other.card = smaller.card;
       other.mmproj = smaller.mmproj;
+      other.dry_runs = smaller.dry_runs;
       other.alternatives.clear();
       search->attempt(smaller.name + " instead of " + wish.name, changed);
     }

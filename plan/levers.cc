@@ -116,6 +116,7 @@ Setting with_alternative(const Wish& wish, const Alternative& other) {
   Setting setting{wish, other.name, {other.name + " instead of " + wish.name}, 0};
   setting.wish.card = other.card;
   setting.wish.mmproj = other.mmproj;
+  setting.wish.dry_runs = other.dry_runs;
   const bool same = !other.card.kv.empty() &&
                     other.card.check_cache(wish.cache_k, wish.cache_v).has_value();
   if (!same) setting.wish.cache_k = setting.wish.cache_v = CacheType::kF16;
@@ -198,6 +199,7 @@ Result<void> insist_on_type(std::string_view compute_type, Wish* wish) {
     Alternative taken = std::move(other);
     wish->card = std::move(taken.card);
     wish->mmproj = std::move(taken.mmproj);
+    wish->dry_runs = std::move(taken.dry_runs);
     wish->insisted = taken.name;
     wish->alternatives.clear();
     return {};

@@ -27,6 +27,7 @@ struct Choice {
   uint32_t streamed = 0;  // layers
   std::vector<Split> splits;  // of `resident`, on one accelerator or several
   SplitMode split_mode = SplitMode::kLayer;
+  std::vector<Need> formula = {};  // where `needs` are the engine's own: what the formulas said
 };
 
 Bytes budget_of(const std::vector<Room>& rooms, std::string_view device);

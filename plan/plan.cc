@@ -216,6 +216,7 @@ Placement placement_of(const Machine& machine, const Setting& setting, const Opt
   placement.splits = choice.splits;
   placement.split_mode = choice.split_mode;
   placement.needs = choice.needs;
+  placement.formula = choice.formula;
   placement.stream = choice.stream;
   placement.why = place_text(machine, wish, choice);
   if (placement.layers.cpu > 0 && wish.device != kHost &&

@@ -14,17 +14,6 @@
 
 namespace gantry {
 
-// Bytes of one model on one device, by kind.
-struct Need {
-  std::string device;
-  Bytes weights;
-  Bytes kv;
-  Bytes compute;
-  Bytes overhead;  // process, libraries, runtime context
-  Bytes total() const { return weights + kv + compute + overhead; }
-  bool operator==(const Need&) const = default;
-};
-
 // resident + streamed + cpu are all layers of the model (whisper: encoder and decoder).
 struct Layers {
   uint32_t resident = 0;  // on an accelerator: the last ones, with the output matrix; where the
@@ -61,15 +50,6 @@ struct StreamPlan {
   bool lookup = false;      // drafting from the text so far is predicted to be faster
 };
 
-// Consecutive layers on one accelerator, the output matrix with the last; or a share of every
-// layer and of the output.
-enum class SplitMode { kLayer, kTensor };
-struct Split {
-  std::string device;
-  uint32_t layers = 0;
-  uint32_t share = 0;  // kTensor: of the sum of all
-};
-
 struct Placement {
   std::string name;
   std::string alternative;  // the one that is meant instead; empty: the model itself
@@ -85,6 +65,7 @@ struct Placement {
   bool stays = true;         // loaded all the time; false: takes turns with others
   std::vector<std::string> given_up;  // "the KV cache is q8_0 instead of f16"
   std::vector<Need> needs;  // one a device used; "cpu" stands for host memory
+  std::vector<Need> formula;  // where `needs` are the engine's own: what the formulas said
   Speed speed;
   bool fits_alone = false;
   std::string why;  // one line for a person

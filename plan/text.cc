@@ -43,9 +43,29 @@ json stream_json(const std::optional<StreamPlan>& stream) {
           {"lookup", stream->lookup}};
 }
 
+// The engine's bytes less the formulas', of all devices.
+int64_t differs(const Placement& model) {
+  if (model.formula.empty()) return 0;
+  int64_t sum = 0;
+  for (const Need& need : model.needs) sum += static_cast<int64_t>(need.total().n);
+  for (const Need& need : model.formula) sum -= static_cast<int64_t>(need.total().n);
+  return sum;
+}
+
+std::string bytes_text(const Placement& model) {
+  if (model.formula.empty()) return {};
+  const int64_t more = differs(model);
+  if (more == 0) return "    bytes: engine, as by formula\n";
+  const Bytes apart{static_cast<uint64_t>(more < 0 ? -more : more)};
+  return fmt::format("    bytes: engine, {} {} than by formula\n", format_bytes(apart),
+                     more > 0 ? "more" : "less");
+}
+
 json model_json(const Placement& model) {
   json needs = json::array();
   for (const Need& need : model.needs) needs.push_back(need_json(need));
+  json formula = json::array();
+  for (const Need& need : model.formula) formula.push_back(need_json(need));
   json splits = json::array();
   const bool tensors = model.split_mode == SplitMode::kTensor;
   for (const Split& split : model.splits) {
@@ -76,6 +96,9 @@ json model_json(const Placement& model) {
           {"cloud", model.cloud},
           {"given_up", model.given_up},
           {"needs", needs},
+          {"bytes", model.formula.empty() ? "formula" : "engine"},
+          {"formula", model.formula.empty() ? json(nullptr) : formula},
+          {"differs_bytes", differs(model)},
           {"stream", stream_json(model.stream)},
           {"fits_alone", model.fits_alone},
           {"why", model.why}};
@@ -220,6 +243,7 @@ std::string plan_text(const Plan& plan) {
   std::string out = table.text() + "\n" + verdict(plan) + "\n";
   for (const Placement& model : plan.models) {
     out += fmt::format("  {}: {}{}\n", model.name, model.why, speed_text(model.speed));
+    out += bytes_text(model);
     for (const std::string& words : model.given_up) out += "    given up: " + words + "\n";
   }
   for (const DeviceShare& share : plan.devices) {

@@ -173,6 +173,7 @@ Result<Wish> carried_out(const Wish& wished, const Placement& placement) {
     }
     wish.card = other->card;
     wish.mmproj = other->mmproj;
+    wish.dry_runs = other->dry_runs;
   } else if (wished.engine == EngineKind::kLlama) {
     const auto allowed = [&](CacheType type, CacheType as_wished) {
       return type == as_wished ||
@@ -250,6 +251,7 @@ Result<void> check_splits(const Machine& machine, const Wish& wish, const Placem
       return broken(wish.name + " has a split that is none");
     }
     if (wish.card && wish.engine == EngineKind::kLlama && !tensors &&
+        placement.formula.empty() &&
         need->second->weights.n < smallest_layers(*wish.card, split.layers)) {
       return broken(wish.name + " lacks weights on " + split.device);
     }
@@ -294,6 +296,34 @@ Result<void> check_measured(const Wish& wish, const std::map<std::string, const 
   return {};
 }
 
+// Where the engine was asked its word is taken as it is, and then nothing is known better.
+Result<void> check_engine(const Wish& wish, const Placement& placement, Least* least) {
+  const auto same_place = [&](const DryRun& run) {
+    return run.context == placement.context && run.parallel == wish.parallel &&
+           run.ubatch == placement.ubatch && run.cache_k == placement.cache_k &&
+           run.cache_v == placement.cache_v && run.encoder_on_cpu == placement.encoder_on_cpu &&
+           std::ranges::equal(run.splits, placement.splits, [](const Split& a, const Split& b) {
+             return a.device == b.device && a.layers == b.layers;
+           });
+  };
+  const auto run = std::ranges::find_if(wish.dry_runs, same_place);
+  const bool asked = run != wish.dry_runs.end() && !placement.stream;
+  if (asked == placement.formula.empty()) {
+    return broken(wish.name + (asked ? " is not as the engine said" : ": the engine said nothing"));
+  }
+  if (!asked) return {};
+  least->weights = least->kv = least->compute = 0;
+  for (const Need& need : placement.needs) {
+    const auto said = std::ranges::find(run->needs, need.device, &Need::device);
+    const Need none;
+    const Need& is = said == run->needs.end() ? none : *said;
+    if (need.weights != is.weights || need.kv != is.kv || need.compute != is.compute) {
+      return broken(wish.name + " has other bytes on " + need.device + " than the engine said");
+    }
+  }
+  return {};
+}
+
 Result<void> check_needs(const Machine& machine, const Wish& wish, const Placement& placement,
                          const std::map<std::string, uint64_t>& budgets) {
   std::map<std::string, const Need*> by_device;
@@ -318,8 +348,9 @@ Result<void> check_needs(const Machine& machine, const Wish& wish, const Placeme
   if (placement.fits_alone != fits) {
     return broken(wish.name + (fits ? " fits, and is said not to" : " is over a budget"));
   }
-  const auto least = least_of(wish, placement.context);
+  auto least = least_of(wish, placement.context);
   if (!least) return fail(least.error());
+  if (auto sound = check_engine(wish, placement, &*least); !sound) return sound;
   if (!placement.stream && weights < least->weights) return broken(wish.name + " lacks weights");
   if (kv < least->kv) return broken(wish.name + " lacks cache");
   if (compute < least->compute) return broken(wish.name + " lacks compute buffers");
@@ -348,6 +379,7 @@ Result<void> check_needs(const Machine& machine, const Wish& wish, const Placeme
   }
   if (auto sound = check_measured(wish, by_device); !sound) return sound;
   if (!wish.card || wish.engine == EngineKind::kWhisper || placement.stream) return {};
+  if (!placement.formula.empty()) return {};
   if (host->second->weights.n < smallest_layers(*wish.card, placement.layers.cpu)) {
     return broken(wish.name + " lacks weights on the host");
   }

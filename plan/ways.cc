@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plan/dry_runs.h"
 #include "plan/need.h"
 #include "plan/slice.h"
 #include "plan/speed.h"
@@ -217,6 +218,7 @@ class Enumeration {
 
   void add(Choice choice) {
     ++added_;
+    use_dry_runs(wish(), &choice);
     const Bytes lacks = missing(choice.needs, limits_);
     const bool fits = lacks.n == 0;
     if (!fits && !ask_.all) {

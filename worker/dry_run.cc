@@ -21,6 +21,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr uint32_t kUbatchMost = 1U << 20;
+
 // The first error is kept, since libllama returns no cause and the later ones only follow.
 struct Complaint {
   Complaint() {
@@ -91,11 +93,14 @@ Result<void> check_numbers(const DryRunOptions& options) {
   if (options.context == 0 || options.context > kContextMax) {
     return refuse("-c", options.context, kContextMax);
   }
+  if (options.split_mode != "layer") {
+    return fail(Code::kUsage, "--split-mode is " + options.split_mode, "give layer");
+  }
+  if (options.batch > kUbatchMost) return refuse("-b", options.batch, kUbatchMost);
   const uint64_t sequences = llama_max_parallel_sequences();
   if (options.parallel == 0 || options.parallel > sequences) {
     return refuse("-np", options.parallel, sequences);
   }
-  constexpr uint32_t kUbatchMost = 1U << 20;
   if (options.ubatch == 0 || options.ubatch > kUbatchMost) {
     return refuse("-ub", options.ubatch, kUbatchMost);
   }
@@ -158,6 +163,16 @@ Result<std::vector<float>> split_of(const DryRunOptions& options) {
   return out;
 }
 
+std::optional<enum llama_pooling_type> parse_pooling(const std::string& name) {
+  if (name.empty()) return LLAMA_POOLING_TYPE_UNSPECIFIED;
+  if (name == "none") return LLAMA_POOLING_TYPE_NONE;
+  if (name == "mean") return LLAMA_POOLING_TYPE_MEAN;
+  if (name == "cls") return LLAMA_POOLING_TYPE_CLS;
+  if (name == "last") return LLAMA_POOLING_TYPE_LAST;
+  if (name == "rank") return LLAMA_POOLING_TYPE_RANK;
+  return std::nullopt;
+}
+
 Result<llama_context_params> context_params(const DryRunOptions& options) {
   const auto k = parse_cache_type(options.cache_k), v = parse_cache_type(options.cache_v);
   if (!k) return fail(k.error());
@@ -165,13 +180,20 @@ Result<llama_context_params> context_params(const DryRunOptions& options) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = options.context;
   params.n_seq_max = options.parallel;
-  params.n_batch = params.n_ubatch = options.ubatch;
+  params.n_ubatch = options.ubatch;
+  params.n_batch = options.batch == 0 ? options.ubatch : options.batch;
   // As llama-server sets them: rows of logits for each sequence, or for each token where the
   // answer is an embedding; a cache of its own for each sequence once -np is said.
   params.n_outputs_max = options.embeddings ? options.ubatch : options.parallel;
   params.n_outputs_max_per_seq = 1;
   params.kv_unified = false;
   params.embeddings = options.embeddings;
+  const std::optional<enum llama_pooling_type> pooling = parse_pooling(options.pooling);
+  if (!pooling) {
+    return fail(Code::kUsage, "--pooling is " + options.pooling,
+                "give none, mean, cls, last or rank");
+  }
+  params.pooling_type = *pooling;
   params.swa_full = false;
   params.type_k = cache_type(*k);
   params.type_v = cache_type(*v);
@@ -225,26 +247,49 @@ json report(const llama_model* model, const llama_context* context) {
   return {{"devices", devices}, {"host", host}, {"buffers", buffers}};
 }
 
-// The encoder beside it, on the first device as llama-server puts it there.
-Result<void> add_encoder(const DryRunOptions& options, ggml_backend_dev_t device,
-                         const Complaint& complaint, json* out) {
+// As llama_context::output_reserve() does: a row of logits for each sequence, which embeddings have
+// as well, then for each token of a batch and with the answer beside it.
+void add_output(const DryRunOptions& options, const llama_model* model, json* host) {
+  const auto words =
+      static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(model)));
+  uint64_t rows = options.parallel, width = words;
+  if (options.embeddings) {
+    rows = std::max(options.parallel, options.ubatch);
+    width += static_cast<uint64_t>(llama_model_n_embd_out(model));
+  }
+  (*host)["output"] = rows * width * sizeof(float);
+  (*host)["compute"] = host->at("compute").get<uint64_t>() + rows * width * sizeof(float);
+}
+
+// Of weights, and with `graph` of the reserved graph too.
+Result<uint64_t> encoder_bytes(const DryRunOptions& options, bool graph,
+                               const Complaint& complaint) {
   mtmd_context_params params = mtmd_context_params_default();
-  params.use_gpu = device != nullptr;
-  params.device = device;
-  params.warmup = false;
+  params.use_gpu = false;
+  params.warmup = graph;
   params.flash_attn_type = options.flash_attention == "on" ? LLAMA_FLASH_ATTN_TYPE_ENABLED
                                                            : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   const auto used = mtmd_get_memory_usage(options.mmproj.c_str(), params);
   if (used.empty()) {
     return fail(engine_error("cannot load " + base_name(options.mmproj), complaint.first));
   }
-  for (const auto& [owner, bytes] : used) {
-    json* target = &(*out)["host"];
-    for (json& row : (*out)["devices"]) {
-      if (row["name"] == ggml_backend_dev_name(owner)) target = &row;
-    }
-    (*target)["mmproj"] = target->value("mmproj", uint64_t{0}) + bytes;
-  }
+  uint64_t sum = 0;
+  for (const auto& [owner, bytes] : used) sum += bytes;
+  return sum;
+}
+
+// The encoder beside it, on the first device as llama-server puts it there.
+Result<void> add_encoder(const DryRunOptions& options, const Complaint& complaint, json* out) {
+  const Result<uint64_t> weights = encoder_bytes(options, false, complaint);
+  if (!weights) return fail(weights.error());
+  const Result<uint64_t> all = encoder_bytes(options, true, complaint);
+  if (!all) return fail(all.error());
+  json& devices = (*out)["devices"];
+  const bool offloaded =
+      options.encoder_offload && options.gpu_layers != 0 && !devices.empty();
+  json& target = offloaded ? devices.front() : (*out)["host"];
+  target["mmproj"] = *weights;
+  target["mmproj_compute"] = *all - std::min(*all, *weights);
   return {};
 }
 
@@ -276,11 +321,9 @@ Result<json> dry_run(const DryRunOptions& options) {
       llama_init_from_model(model.get(), *wanted));
   if (!context) return fail(engine_error("cannot make a context", complaint.first));
   json out = report(model.get(), context.get());
+  add_output(options, model.get(), &out["host"]);
   if (options.mmproj.empty()) return out;
-  const bool accelerated = options.gpu_layers != 0 && llama_model_n_devices(model.get()) > 0;
-  ggml_backend_dev_t first = accelerated ? llama_model_get_device(model.get(), 0) : nullptr;
-  Result<void> done = add_encoder(options, first, complaint, &out);
-  if (!done) return fail(done.error());
+  if (Result<void> done = add_encoder(options, complaint, &out); !done) return fail(done.error());
   return out;
 }
 

@@ -24,18 +24,25 @@ struct DryRunOptions {
   std::string tensor_split;        // numbers, by commas: layers by device
   uint32_t context = 4096;         // -c: of all sequences together
   uint32_t parallel = 1;
-  uint32_t ubatch = 512;           // -b is the same
+  uint32_t batch = 0;              // 0: as ubatch
+  uint32_t ubatch = 512;
   std::string cache_k = "f16", cache_v = "f16";
   std::string flash_attention = "off";
   int gpu_layers = 0;              // -1: all
   bool embeddings = false;
+  std::string pooling;             // of embeddings; empty: the model's own
+  std::string split_mode = "layer";  // the only one there is
+  bool encoder_offload = true;     // the encoder is on the first device
   bool op_offload = true;
   bool repack = true;
 };
 
-// {"devices":[{"name","model","context","compute","mmproj"}],"host":{...},"buffers":[{"type",
-// "device","host","model","context","compute"}]}. "host" is all memory of the host, pinned or not;
-// "mmproj" is the encoder with its graph. kNotFound, kCorrupt, kUnsupported: the files;
+// {"devices":[{"name","model","context","compute"}],"host":{...,"output"},"buffers":[{"type",
+// "host","model","context","compute"}]}. "host" is all memory of the host, pinned or not; its
+// "compute" has the "output" in it: rows of answers, which llama.cpp's own breakdown leaves out.
+// With an encoder "mmproj" is its weights and "mmproj_compute" its graph at the size it warms up
+// with, both as the CPU would hold them: llama.cpp takes the memory to find out, and a device has
+// better use for it. kNotFound, kCorrupt, kUnsupported: the files;
 // kUsage: a flag; kUnavailable: a device; kWorkerFailed: what llama.cpp refused, in its words.
 [[nodiscard]] Result<nlohmann::json> dry_run(const DryRunOptions& options);
 

@@ -25,7 +25,7 @@ bool is_quantised(CacheType type) {
 
 std::string number(uint64_t n) { return std::to_string(n); }
 
-// Context, batches and caches: what the plan counted, and nothing beyond it.
+// Context, batches and caches: what the plan counted.
 void add_memory(const WorkerSpec& spec, Argv* argv) {
   const uint32_t context = std::max<uint32_t>(1, spec.placement.context);
   const uint32_t parallel = std::max<uint32_t>(1, spec.parallel);
@@ -39,6 +39,10 @@ void add_memory(const WorkerSpec& spec, Argv* argv) {
   // A quantised V cache exists with flash attention only.
   const bool flash = spec.flash_attention || is_quantised(spec.cache_v);
   add(argv, {"-fa", flash ? "on" : "off"});
+}
+
+// And nothing beyond it.
+void add_bounds(const WorkerSpec& spec, Argv* argv) {
   // Weights are read into memory of the process, not mapped: mapped and read cost the same while
   // nothing is repacked (21.6 and 21.5 MiB for a model of 2.4 MiB), but with repacked weights a
   // mapping counts twice, and mapped pages come back by slow faults after memory was short.
@@ -93,6 +97,16 @@ void add_devices(const WorkerSpec& spec, Argv* argv) {
 
 }  // namespace
 
+Argv llama_memory_argv(const WorkerSpec& spec) {
+  Argv argv{"-m", spec.file};
+  add_memory(spec, &argv);
+  add_devices(spec, &argv);
+  if (!spec.embeddings) return argv;
+  add(&argv, {"--embeddings"});
+  if (!spec.pooling.empty()) add(&argv, {"--pooling", spec.pooling});
+  return argv;
+}
+
 Result<Argv> llama_argv(const WorkerContext& context, const WorkerSpec& spec,
                         const std::string& socket) {
   if (spec.file.empty()) return fail(Code::kUsage, "the model " + spec.model + " has no file");
@@ -102,19 +116,16 @@ Result<Argv> llama_argv(const WorkerContext& context, const WorkerSpec& spec,
                             socket, kSocketPathMax),
                 "choose a shorter runtime folder (XDG_RUNTIME_DIR)");
   }
-  Argv argv{join_path(context.engine_dir, "llama-server"), "-m", spec.file, "--host", socket};
-  add_memory(spec, &argv);
-  add_devices(spec, &argv);
+  Argv argv{join_path(context.engine_dir, "llama-server"), "--host", socket};
+  const Argv memory = llama_memory_argv(spec);
+  argv.insert(argv.end(), memory.begin(), memory.end());
+  add_bounds(spec, &argv);
   const std::string threads = number(compute_threads(context.cpu));
   add(&argv, {"-t", threads, "-tb", threads});
   // One thread a sequence, one for health, one to spare.
   add(&argv, {"--threads-http", number(std::max<uint32_t>(1, spec.parallel) + 2)});
-  if (spec.embeddings) {
-    add(&argv, {"--embeddings"});
-    if (!spec.pooling.empty()) add(&argv, {"--pooling", spec.pooling});
-  } else {
-    add(&argv, {"--jinja"});  // the model's own chat template, not a guess from its text
-  }
+  // The model's own chat template, not a guess from its text.
+  if (!spec.embeddings) add(&argv, {"--jinja"});
   // The empty run at start costs time, and a pass over the disk where the model streams; what it
   // would reserve is in the plan.
   add(&argv, {"--no-warmup"});

@@ -19,6 +19,9 @@ constexpr size_t kSocketPathMax = 107;
                                                           const WorkerSpec& spec,
                                                           const std::string& socket);
 
+// Pure: the part of it that decides bytes, which `gantry-worker dry-run` takes as well.
+std::vector<std::string> llama_memory_argv(const WorkerSpec& spec);
+
 // Where the streamer's plugin lies: beside our programs.
 std::string stream_plugin(const WorkerContext& context);
 
