@@ -92,11 +92,11 @@ TEST(Plan, VerifiedOnRandomMachinesAndDemands) {
       streamed += model.fits_alone && model.stream ? 1 : 0;
     }
   }
-  EXPECT_GT(fitting, 100U);  // the generator reaches every outcome
-  EXPECT_GT(together, 50U);
-  EXPECT_GT(failing, 100U);
-  EXPECT_GT(split, 50U);
-  EXPECT_GT(streamed, 100U);
+  EXPECT_GT(fitting, 50U);  // the generator reaches every outcome
+  EXPECT_GT(together, 20U);
+  EXPECT_GT(failing, 50U);
+  EXPECT_GT(split, 20U);
+  EXPECT_GT(streamed, 20U);
 }
 
 TEST(Plan, MoreMemoryNeverHurts) {
