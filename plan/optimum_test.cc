@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "audit/catalogue.h"
+#include "model/catalogue.h"
 #include "plan/household_example.h"
 #include "plan/place.h"
 #include "plan/ways.h"
@@ -281,6 +283,32 @@ TEST(SeveralGpus, OneModelOverCardsThatDoNotHoldIt) {
   EXPECT_EQ(made.models[0].layers.resident, 32U);
   EXPECT_GT(made.models[0].splits[0].layers, made.models[0].splits[1].layers);
   EXPECT_NE(made.models[0].why.find("on gpu0, "), std::string::npos) << made.models[0].why;
+}
+
+TEST(SeveralGpus, SpeechGoesToTheSecondCard) {
+  Demand demand;
+  for (const char* name : {"whisper:large-v3", "llama3:8b@Q8_0"}) {
+    const auto model = catalogue_model(name);
+    ASSERT_TRUE(model) << model.error().message;
+    demand.wishes.push_back(wish_for(name, model->card));
+    demand.wishes.back().flash_attention = true;
+  }
+  Wish& language = demand.wishes[1];
+  language.context = 8192;
+  language.parallel = 4;
+  language.device = "gpu0";  // which it fills
+  const Machine machine = *catalogue_machine("rx6900xt+w5700x");
+  const Plan made = plan(machine, demand).value();
+  const auto sound = verify(machine, demand, made);
+  ASSERT_TRUE(sound) << sound.error().message;
+  ASSERT_TRUE(made.together) << plan_text(made);
+  ASSERT_EQ(made.models[0].splits.size(), 1U) << plan_text(made);
+  EXPECT_EQ(made.models[0].splits[0].device, "gpu1");
+  ASSERT_EQ(made.models[1].splits.size(), 1U) << plan_text(made);
+  EXPECT_EQ(made.models[1].splits[0].device, "gpu0");
+  // Alone it would be on the better card.
+  demand.wishes.pop_back();
+  EXPECT_EQ(plan(machine, demand).value().models[0].splits[0].device, "gpu0");
 }
 
 TEST(Reserve, IsLeftToOthers) {

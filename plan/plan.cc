@@ -283,6 +283,26 @@ std::string turns_text(const Demand& demand, const std::vector<Placement>& model
   return with.empty() ? "" : "takes turns with " + with;
 }
 
+std::vector<Turn> turns_of_plan(const Plan& plan, const std::vector<size_t>& groups) {
+  std::vector<Turn> turns;
+  for (size_t group = 0; group < groups.size(); ++group) {
+    Turn turn;
+    turn.load_s = 0;
+    for (size_t i = 0; i < groups.size(); ++i) {
+      const Placement& model = plan.models[i];
+      if (groups[i] != group || model.stays || model.cloud) continue;
+      turn.models.push_back(model.name);
+      if (turn.load_s && model.speed.load_s) {
+        *turn.load_s += *model.speed.load_s;
+      } else {
+        turn.load_s.reset();
+      }
+    }
+    if (!turn.models.empty()) turns.push_back(std::move(turn));
+  }
+  return turns;
+}
+
 Speed speed_of(const Machine& machine, const Setting& setting, const Placement& placement) {
   Choice choice;
   if (placement.stream) {
@@ -338,6 +358,7 @@ Result<Plan> plan_once(const Machine& machine, const Demand& demand, Least* leas
         speed_of(machine, ways.settings[ways.options[house->way[i]].setting], model);
   }
   add_shares(*rooms, groups, house->sound, &plan);
+  if (plan.fits) plan.turns = turns_of_plan(plan, groups);
   return plan;
 }
 

@@ -88,12 +88,19 @@ struct DeviceShare {
   Bytes budget;
 };
 
+// What is loaded at one time besides what stays.
+struct Turn {
+  std::vector<std::string> models;
+  std::optional<double> load_s;  // of all of them
+};
+
 struct Plan {
   bool fits = false;      // what stays and each turn beside it is within every budget
   bool together = false;  // all are loaded at once
   std::vector<std::string> notes;  // on budgets, for a person
   std::vector<DeviceShare> devices;
   std::vector<Placement> models;
+  std::vector<Turn> turns;  // in the order of the wishes, as the stages of a pipeline are named
   std::vector<Fix> fixes;  // empty when it fits
 };
 

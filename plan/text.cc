@@ -146,19 +146,31 @@ std::vector<std::string> cells(Bytes weights, Bytes kv, Bytes compute, Bytes ove
           format_bytes(total)};
 }
 
+// A line for each turn, in the order of a pipeline's stages; empty where there are none.
+std::string turns_text(const Plan& plan) {
+  std::string out;
+  double round = 0;
+  bool known = true;
+  for (size_t i = 0; i < plan.turns.size(); ++i) {
+    const Turn& turn = plan.turns[i];
+    out += fmt::format("\n  {}. {}", i + 1, fmt::join(turn.models, " with "));
+    if (turn.load_s) out += fmt::format(", loads in {:.1f} s", *turn.load_s);
+    known = known && turn.load_s;
+    round += turn.load_s.value_or(0);
+  }
+  if (plan.turns.size() > 1 && known) out += fmt::format("\n  a round loads for {:.1f} s", round);
+  return out;
+}
+
 std::string verdict(const Plan& plan) {
   if (plan.together) {
     return plan.models.size() == 1 ? "It fits." : "All fit at the same time.";
   }
   if (!plan.fits) return "It does not fit.";
   if (std::ranges::none_of(plan.models, &Placement::stays)) {
-    return "They fit one at a time: loading one unloads another.";
+    return "They fit one at a time: loading one unloads another." + turns_text(plan);
   }
-  std::string turns;
-  for (const Placement& model : plan.models) {
-    if (!model.stays) turns += (turns.empty() ? "" : ", ") + model.name;
-  }
-  return "They fit, and these take turns: " + turns + ".";
+  return "They fit, and these take turns:" + turns_text(plan);
 }
 
 std::string number_text(double rate) {
@@ -214,11 +226,16 @@ nlohmann::json plan_json(const Plan& plan) {
                        {"missing", (share.peak - share.budget).n}});
   }
   for (const Placement& model : plan.models) models.push_back(model_json(model));
+  json turns = json::array();
+  for (const Turn& turn : plan.turns) {
+    turns.push_back({{"models", turn.models}, {"load_s", or_null(turn.load_s)}});
+  }
   for (const Fix& fix : plan.fixes) {
     fixes.push_back({{"change", fix.change}, {"saves_bytes", fix.saves.n}});
   }
   return {{"fits", plan.fits},       {"together", plan.together}, {"devices", devices},
-          {"models", models},        {"fixes", fixes},            {"notes", plan.notes}};
+          {"models", models},        {"fixes", fixes},            {"notes", plan.notes},
+          {"turns", turns}};
 }
 
 std::string plan_text(const Plan& plan) {

@@ -25,6 +25,9 @@ TEST(PlanJson, ShapeThatScriptsRelyOn) {
   const json out = plan_json(plan(machine, two_models()).value());
   EXPECT_EQ(out["fits"], true);
   EXPECT_EQ(out["together"], false);
+  ASSERT_EQ(out["turns"].size(), 2U);
+  EXPECT_EQ(out["turns"][0]["models"], json({"micro-asr"}));
+  EXPECT_TRUE(out["turns"][0]["load_s"].is_null());  // the disk was not measured
   const json& device = out["devices"][0];
   EXPECT_EQ(device["name"], "cpu");
   uint64_t sum = 0;
@@ -60,7 +63,10 @@ TEST(PlanText, ATableAndWhy) {
             std::string::npos)
       << text;
   EXPECT_NE(text.find("micro-asr      cpu      12.3 MiB  864.0 KiB"), std::string::npos) << text;
-  EXPECT_NE(text.find("They fit one at a time"), std::string::npos) << text;
+  EXPECT_NE(text.find("They fit one at a time: loading one unloads another.\n  1. micro-asr\n"
+                      "  2. micro-minutes\n"),
+            std::string::npos)
+      << text;
   EXPECT_NE(text.find("  micro-minutes: all 8 layers on the CPU: there is no accelerator"),
             std::string::npos)
       << text;

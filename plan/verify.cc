@@ -440,6 +440,31 @@ Result<void> check_household(const Demand& demand, const Plan& plan) {
   return {};
 }
 
+// Whoever does not stay has one turn, with its group, in the order of the wishes.
+Result<void> check_turns(const Demand& demand, const Plan& plan) {
+  const std::vector<size_t> unit = joined(demand);
+  std::vector<size_t> told;
+  for (const Turn& turn : plan.turns) {
+    size_t group = SIZE_MAX;
+    for (const std::string& name : turn.models) {
+      const auto at = std::ranges::find(demand.wishes, name, &Wish::name);
+      if (at == demand.wishes.end()) return broken("a turn of " + name);
+      const auto model = static_cast<size_t>(at - demand.wishes.begin());
+      if (group != SIZE_MAX && unit[model] != group) return broken(name + " has another's turn");
+      group = unit[model];
+      if (!told.empty() && group < unit[told.back()]) return broken("the order of the turns");
+      told.push_back(model);
+    }
+  }
+  for (size_t i = 0; i < plan.models.size(); ++i) {
+    const bool turns = plan.fits && !plan.models[i].stays && !plan.models[i].cloud;
+    if (std::ranges::count(told, i) != (turns ? 1 : 0)) {
+      return broken(demand.wishes[i].name + " has no turn, or too many");
+    }
+  }
+  return {};
+}
+
 // The share of a device is the sum of what the models need there, and at most what stays and the
 // largest turn are there at once.
 Result<void> check_share(const DeviceShare& share, const Demand& demand, const Plan& plan,
@@ -521,6 +546,7 @@ Result<void> verify(const Machine& machine, const Demand& demand, const Plan& pl
   if (plan.fits) {
     if (auto sound = check_household(demand, plan); !sound) return sound;
   }
+  if (auto sound = check_turns(demand, plan); !sound) return sound;
   if (plan.devices.size() != budgets.size()) return broken("a device is missing");
   std::map<std::string, int> seen;
   for (const DeviceShare& share : plan.devices) {

@@ -156,6 +156,33 @@ TEST(Verify, RejectsRandomDamageToNeeds) {
   }
 }
 
+// A pipeline of three stages, of which two are loaded at once.
+TEST(Verify, TurnsAreInTheOrderOfTheStages) {
+  Demand demand;
+  for (const char* name : {"hear", "see", "write", "check"}) {
+    demand.wishes.push_back(wish_for(name, llama_card(kMicro)));
+  }
+  demand.together = {{"write", "check"}};
+  demand.ram = Budget{MiB(90), std::nullopt};
+  const Machine machine = machine_with(GiB(8));
+  const Plan made = plan(machine, demand).value();
+  ASSERT_TRUE(verify(machine, demand, made));
+  ASSERT_EQ(made.turns.size(), 3U) << plan_text(made);
+  EXPECT_EQ(made.turns[0].models, std::vector<std::string>{"hear"});
+  EXPECT_EQ(made.turns[1].models, std::vector<std::string>{"see"});
+  EXPECT_EQ(made.turns[2].models, (std::vector<std::string>{"write", "check"}));
+  const auto rejected = [&](const std::function<void(Plan*)>& damage) {
+    Plan plan = made;
+    damage(&plan);
+    return !verify(machine, demand, plan);
+  };
+  EXPECT_TRUE(rejected([](Plan* p) { std::swap(p->turns[0], p->turns[1]); }));
+  EXPECT_TRUE(rejected([](Plan* p) { p->turns.pop_back(); }));
+  EXPECT_TRUE(rejected([](Plan* p) { p->turns.push_back(p->turns[0]); }));
+  EXPECT_TRUE(rejected([](Plan* p) { p->turns[0].models.push_back("see"); }));
+  EXPECT_TRUE(rejected([](Plan* p) { p->turns[0].models = {"nobody"}; }));
+}
+
 TEST(Verify, BudgetsAreRecomputed) {
   Case c = example();
   c.demand.ram = Budget{MiB(100), std::nullopt};

@@ -11,6 +11,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/rng.h"
 #include "lab/plan/differ.h"
 #include "plan/need.h"
 #include "plan/place.h"
@@ -162,20 +163,6 @@ TEST_F(Several, TensorsAreWhereTheEngineCutsThem) {
   EXPECT_GE(compared, 15U);
 }
 
-// The flags of llama-server that its dry run knows too.
-std::string dry_flags(const std::vector<std::string>& argv) {
-  const std::map<std::string, std::string> names = {
-      {"-m", "-m"},          {"-c", "-c"},     {"-np", "--np"},         {"-ub", "--ub"},
-      {"-ctk", "--ctk"},     {"-ctv", "--ctv"}, {"-fa", "--fa"},        {"-ngl", "--ngl"},
-      {"--device", "--device"}, {"--tensor-split", "--ts"}};
-  std::string out;
-  for (size_t i = 0; i + 1 < argv.size(); ++i) {
-    const auto name = names.find(argv[i]);
-    if (name != names.end()) out += fmt::format(" {} '{}'", name->second, argv[i + 1]);
-  }
-  return out;
-}
-
 TEST_F(Several, LayersOverUnequalCardsAreWhereThePlanSays) {
   const std::unique_ptr<Os> os = make_real_os();
   ::setenv("GGML_BACKEND_PATH", GANTRY_PHANTOM_PLUGIN, 1);
@@ -214,11 +201,9 @@ TEST_F(Several, LayersOverUnequalCardsAreWhereThePlanSays) {
   spec.placement = placement;
   spec.flash_attention = wish->flash_attention;
   for (const Device& card : cards) spec.devices.push_back(card.backend);
-  const auto argv = llama_argv(context_, spec, "/run/x.sock");
-  ASSERT_TRUE(argv);
-  const auto engine =
-      run_json(fmt::format("GANTRY_PHANTOM=12GiB,8GiB '{}' dry-run --plugin '{}'{}", GANTRY_WORKER,
-                           GANTRY_PHANTOM_PLUGIN, dry_flags(*argv)));
+  const auto engine = run_json(fmt::format(
+      "GANTRY_PHANTOM=12GiB,8GiB '{}' dry-run --plugin '{}' {}", GANTRY_WORKER,
+      GANTRY_PHANTOM_PLUGIN, fmt::join(llama_memory_argv(spec), " ")));
   ASSERT_TRUE(engine) << describe(engine.error());
   for (size_t i = 0; i < 2; ++i) {
     const Need& need = placement.needs[i];
@@ -261,6 +246,64 @@ TEST_F(Several, SpeechIsOnTheCardOfThePlan) {
   ASSERT_TRUE(worker);
   const http::Cancel cancel{false};
   EXPECT_FALSE((*worker)->ready(cancel));
+}
+
+// Two processors of the engine's own remote backend, which compute: what is split over them says
+// what one says.
+TEST_F(Several, TensorsSplitOverTwoDevicesAnswerAsOneDoes) {
+  const std::string server = std::string(GANTRY_ENGINE_DIR) + "/ggml-rpc-server";
+  const std::string model = std::string(GANTRY_MODELS_DIR) + "/micro-minutes.gguf";
+  if (!std::filesystem::exists(server) || !std::filesystem::exists(model)) {
+    GTEST_SKIP() << server << " or " << model << " is not there";
+  }
+  const std::unique_ptr<Os> os = make_real_os();
+  Rng rng = Rng::from_system();
+  std::vector<std::unique_ptr<Process>> servers;
+  std::string addresses;
+  for (int i = 0; i < 2; ++i) {
+    const std::string port = std::to_string(20'000 + rng.below(12'000));
+    addresses += (i == 0 ? "127.0.0.1:" : ",127.0.0.1:") + port;
+    ProcessSpec process;
+    process.argv = {server, "-p", port, "-d", "CPU", "-t", "1"};
+    auto started = os->spawn(process);
+    ASSERT_TRUE(started) << describe(started.error());
+    servers.push_back(std::move(*started));
+  }
+  os->sleep(Millis(1500));
+  WorkerSpec spec;
+  spec.model = "m";
+  spec.file = model;
+  spec.placement.context = 512;
+  spec.flash_attention = true;
+  const nlohmann::json prompt = {{"prompt", "Minutes of this part:\nturn on the light\n"},
+                                 {"n_predict", 24},
+                                 {"temperature", 0},
+                                 {"ignore_eos", true}};
+  std::vector<std::string> answers;
+  for (const bool tensors : {false, true}) {
+    if (tensors) {
+      spec.env = {{"LLAMA_ARG_RPC", addresses}, {"LLAMA_ARG_LOG_VERBOSITY", "4"}};
+      spec.devices = {"RPC0", "RPC1"};
+      spec.placement.layers.resident = 8;
+      spec.placement.split_mode = SplitMode::kTensor;
+      spec.placement.splits = {{"gpu0", 8, 4}, {"gpu1", 8, 4}};
+    }
+    auto worker = start_worker(*os, context_, spec);
+    ASSERT_TRUE(worker) << describe(worker.error());
+    const http::Cancel cancel{false};
+    const Result<void> ready = (*worker)->ready(cancel);
+    ASSERT_TRUE(ready) << describe(ready.error());
+    const auto got = http::fetch(
+        (*worker)->address(),
+        {.method = "POST", .target = "/completion", .body = prompt.dump()}, {});
+    ASSERT_TRUE(got) << describe(got.error());
+    answers.push_back(nlohmann::json::parse(got->body).at("content"));
+  }
+  std::ifstream in(worker_log_path(dir_, "m"));
+  const std::string log{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_NE(log.find("Meta device with 2 devices"), std::string::npos);
+  EXPECT_GT(answers[0].size(), 20U);
+  EXPECT_EQ(answers[0], answers[1]);
 }
 
 }  // namespace
