@@ -52,7 +52,22 @@ class RosterTest : public StoreBench {
                         if (!mmproj.empty()) cards.mmproj = cards_[base_name(mmproj)];
                         return cards;
                       },
-                      &bench_.clock});
+                      &bench_.clock, engine_.get()});
+  }
+  // An engine that says so many bytes of weights, and 3 MiB of everything else.
+  void ask_engine(Bytes weights) {
+    engine_ = std::make_unique<EngineAnswers>(EngineAnswersOptions{
+        &bench_.host, &bench_.clock,
+        [this, weights](const WorkerSpec& spec) -> Result<nlohmann::json> {
+          asked_.push_back(spec);
+          if (weights == Bytes{}) return fail(Code::kWorkerFailed, "no");
+          return nlohmann::json{
+              {"devices", nlohmann::json::array()},
+              {"host",
+               {{"model", weights.n}, {"context", MiB(1).n}, {"compute", MiB(2).n}}}};
+        },
+        "", "engine"});
+    restart();
   }
   ModelConfig& add(const std::string& name, const ModelCard& card) {
     ModelConfig model;
@@ -82,8 +97,55 @@ class RosterTest : public StoreBench {
   TestBench bench_;
   std::map<std::string, ModelCard> cards_;
   int reads_ = 0;
+  std::vector<WorkerSpec> asked_;
+  std::unique_ptr<EngineAnswers> engine_;
   std::unique_ptr<Roster> roster_;
 };
+
+TEST_F(RosterTest, TheEnginesBytesAreBookedAndAskedForOnce) {
+  add("talk", language_card());
+  add("hear", speech_card());
+  const Loadable formula = find("talk");
+  ask_engine(MiB(40));
+  const Loadable engine = find("talk");
+  const Need& need = engine.spec.placement.needs.back();
+  EXPECT_EQ(need.weights, MiB(40));
+  EXPECT_EQ(on_device(engine.shares, "cpu"), MiB(43) + need.overhead);
+  EXPECT_NE(engine.fingerprint, formula.fingerprint);  // a history of its own
+  EXPECT_EQ(engine.asked, formula.asked);
+  find("talk");
+  find("hear");  // nobody to ask
+  ASSERT_EQ(asked_.size(), 1U);
+  EXPECT_EQ(asked_[0].file, engine.spec.file);
+  EXPECT_EQ(asked_[0].placement.context, engine.spec.placement.context);
+  bench_.file("talk.gguf", "another");
+  find("talk");
+  EXPECT_EQ(asked_.size(), 2U);
+}
+
+TEST_F(RosterTest, WhatWasMeasuredComesOnTopOfTheEnginesBytes) {
+  add("talk", language_card());
+  ask_engine(MiB(40));
+  const Loadable before = find("talk");
+  saw(before, on_device(before.shares, "cpu") + MiB(9));
+  const Loadable after = find("talk");
+  EXPECT_GT(on_device(after.shares, "cpu"), on_device(before.shares, "cpu"));
+  EXPECT_EQ(after.spec.placement.needs.back().weights, MiB(40));
+  EXPECT_EQ(asked_.size(), 1U);
+}
+
+TEST_F(RosterTest, AnEngineThatFailsOrDoesNotFitIsNoLoss) {
+  add("talk", language_card());
+  const Loadable formula = find("talk");
+  ask_engine({});
+  EXPECT_EQ(find("talk").shares.front().bytes, formula.shares.front().bytes);
+  EXPECT_EQ(find("talk").fingerprint, formula.fingerprint);
+  EXPECT_EQ(asked_.size(), 1U);  // held for a while
+  ask_engine(GiB(2));  // the budget is 1 GiB
+  const Result<Loadable> refused = roster_->find("talk", false);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kDoesNotFit);
+}
 
 TEST_F(RosterTest, KindsAreToldFromTheFiles) {
   add("talk", language_card());

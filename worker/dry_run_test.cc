@@ -42,6 +42,42 @@ TEST_F(DryRun, SaysWhatAContextWouldHold) {
             host.at("compute").get<uint64_t>());
 }
 
+TEST_F(DryRun, RowsOfAnswersAreInTheHostsCompute) {
+  const auto one = dry_run(options_);
+  options_.parallel = 4;
+  options_.context *= 4;
+  const auto four = dry_run(options_);
+  ASSERT_TRUE(one && four);
+  const auto output = one->at("host").at("output").get<uint64_t>();
+  EXPECT_EQ(output, 596U * sizeof(float));  // the words of this model
+  EXPECT_EQ(four->at("host").at("output").get<uint64_t>(), 4 * output);
+  uint64_t buffers = 0;
+  for (const auto& row : one->at("buffers")) buffers += row.at("compute").get<uint64_t>();
+  EXPECT_EQ(one->at("host").at("compute").get<uint64_t>(), buffers + output);
+  // Of an embedding model: for each token of a batch, and the answer beside it.
+  options_.parallel = 1;
+  options_.context = options_.ubatch = 128;
+  options_.embeddings = true;
+  options_.model = model_file("micro-embed-en.gguf");
+  const auto embeds = dry_run(options_);
+  ASSERT_TRUE(embeds) << embeds.error().message;
+  const auto rows = embeds->at("host").at("output").get<uint64_t>();
+  EXPECT_EQ(rows % (128 * sizeof(float)), 0U);
+  EXPECT_GT(rows, 128 * sizeof(float) * 200);
+}
+
+TEST_F(DryRun, TheEncoderHasWeightsAndAGraph) {
+  options_.model = model_file("micro-vision.gguf");
+  options_.mmproj = model_file("micro-vision-mmproj.gguf");
+  const auto seen = dry_run(options_);
+  ASSERT_TRUE(seen) << seen.error().message;
+  const auto host = seen->at("host");
+  EXPECT_GT(host.at("mmproj").get<uint64_t>(), 1U << 20);
+  // 0.54 MiB are logged by llama-server.
+  EXPECT_GT(host.at("mmproj_compute").get<uint64_t>(), 500U << 10);
+  EXPECT_LT(host.at("mmproj_compute").get<uint64_t>(), 700U << 10);
+}
+
 TEST_F(DryRun, BadFilesAreNamed) {
   options_.model = folder_.file("nothing.gguf");
   EXPECT_EQ(code(), Code::kNotFound);
@@ -64,6 +100,9 @@ TEST_F(DryRun, BadFlagsAreNamed) {
   EXPECT_EQ(refused([](DryRunOptions& o) { o.parallel = 0; }), Code::kUsage);
   EXPECT_EQ(refused([](DryRunOptions& o) { o.parallel = 1U << 20; }), Code::kUsage);
   EXPECT_EQ(refused([](DryRunOptions& o) { o.ubatch = 0; }), Code::kUsage);
+  EXPECT_EQ(refused([](DryRunOptions& o) { o.batch = (1U << 20) + 1; }), Code::kUsage);
+  EXPECT_EQ(refused([](DryRunOptions& o) { o.pooling = "most"; }), Code::kUsage);
+  EXPECT_EQ(refused([](DryRunOptions& o) { o.split_mode = "row"; }), Code::kUsage);
   EXPECT_EQ(refused([](DryRunOptions& o) { o.cache_k = "q3"; }), Code::kUsage);
   EXPECT_EQ(refused([](DryRunOptions& o) { o.flash_attention = "perhaps"; }), Code::kUsage);
   EXPECT_EQ(refused([](DryRunOptions& o) { o.tensor_split = "1,x"; }), Code::kUsage);
