@@ -141,6 +141,7 @@ TEST_F(RosterTest, AnEngineThatFailsOrDoesNotFitIsNoLoss) {
   EXPECT_EQ(find("talk").shares.front().bytes, formula.shares.front().bytes);
   EXPECT_EQ(find("talk").fingerprint, formula.fingerprint);
   EXPECT_EQ(asked_.size(), 1U);  // held for a while
+  bench_.config.stream = "off";
   ask_engine(GiB(2));  // the budget is 1 GiB
   const Result<Loadable> refused = roster_->find("talk", false);
   ASSERT_FALSE(refused);
