@@ -54,6 +54,14 @@ TEST(Config, OurKeys) {
   EXPECT_TRUE(warnings->empty());
 }
 
+TEST(Config, DraftAndAdaptersLieBesideTheModel) {
+  const auto config = parse_config(
+      "models:\n  a: {file: a.gguf, draft: d.gguf, lora: [x.gguf, /y.gguf]}\n", "/etc/x/f.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->models[0].draft, "/etc/x/d.gguf");
+  EXPECT_EQ(config->models[0].lora, (std::vector<std::string>{"/etc/x/x.gguf", "/y.gguf"}));
+}
+
 TEST(Config, LlamaSwapFileLoadsAsItStands) {
   const auto config = parse_config(slurp("llama-swap.yaml"), "f");
   ASSERT_TRUE(config) << config.error().message;
