@@ -36,11 +36,15 @@ struct DemandConfig {
   std::optional<Budget> cap;  // of each accelerator
 };
 
+constexpr size_t kLorasMax = 8;
+
 struct ModelConfig {
   std::string name;
   std::string kind;    // "language", "vision", "speech", "embedding"; empty: told from the file
   std::string file;    // model file (resolved against the config file's folder); or cmd
   std::string mmproj;
+  std::string draft;               // a small model of the same vocabulary that guesses for it
+  std::vector<std::string> lora;   // adapters, all applied
   std::string cmd;     // llama-swap: command with ${PORT} and ${macros}, macros already replaced
   std::string proxy;           // llama-swap: where cmd answers; default http://127.0.0.1:${PORT}
   std::string check_endpoint = "/health";

@@ -54,6 +54,14 @@ TEST(Config, OurKeys) {
   EXPECT_TRUE(warnings->empty());
 }
 
+TEST(Config, DraftAndAdaptersLieBesideTheModel) {
+  const auto config = parse_config(
+      "models:\n  a: {file: a.gguf, draft: d.gguf, lora: [x.gguf, /y.gguf]}\n", "/etc/x/f.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->models[0].draft, "/etc/x/d.gguf");
+  EXPECT_EQ(config->models[0].lora, (std::vector<std::string>{"/etc/x/x.gguf", "/y.gguf"}));
+}
+
 TEST(Config, LlamaSwapFileLoadsAsItStands) {
   const auto config = parse_config(slurp("llama-swap.yaml"), "f");
   ASSERT_TRUE(config) << config.error().message;
@@ -117,6 +125,10 @@ TEST(Config, EveryMistakeNamesItsPlaceAndRemedy) {
       {"models:\n  a: {}\n", "2:3: model \"a\" needs either file or cmd", "add file: PATH"},
       {"models:\n  a: {file: x, cmd: y}\n", "2:3: model \"a\" needs either file or cmd", nullptr},
       {"models:\n  a: {file: x, kind: poem}\n", "2:22: unknown kind \"poem\"", nullptr},
+      {"models:\n  a: {cmd: x, draft: d}\n", "2:3: draft without file", nullptr},
+      {"models:\n  a: {cmd: x, lora: [d]}\n", "2:3: lora without file", nullptr},
+      {"models:\n  a: {file: x, lora: d}\n", "2:22: want a list, found a word", nullptr},
+      {"models:\n  a: {file: x, lora: [a,a,a,a,a,a,a,a,a]}\n", "2:22: at most 8 adapters", nullptr},
       {"models:\n  a: {file: x, context: 0}\n", "2:25: want a whole number from 1 to 16777216", ""},
       {"models:\n  a: {cmd: x, ttl: -2}\n", "2:20: want a whole number from 0 to 4294967295", ""},
       {"models:\n  a: {cmd: x, env: [A]}\n", "2:21: want NAME=VALUE", ""},

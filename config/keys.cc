@@ -241,6 +241,19 @@ Result<void> read_path(ConfigReader& reader, const YamlNode& node, ModelKeyState
   return into(reader.file(replaced), &(state->model->*kField));
 }
 
+Result<void> read_lora(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  if (auto list = reader.texts(node); !list) return fail(list.error());
+  if (node.items.size() > kLorasMax) {
+    return fail(reader.error(node, "at most " + std::to_string(kLorasMax) + " adapters"));
+  }
+  for (const YamlNode& item : node.items) {
+    auto file = reader.file(item);
+    if (!file) return fail(file.error());
+    state->model->lora.push_back(std::move(*file));
+  }
+  return {};
+}
+
 template <std::optional<CacheType> ModelConfig::*kField>
 Result<void> read_cache(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
   return into(reader.cache_type(node), &(state->model->*kField));
@@ -253,6 +266,9 @@ constexpr ModelKey kModelKeys[] = {
     {"file", Shape::kText, "the model's file, relative to this file",
      read_path<&ModelConfig::file>},
     {"mmproj", Shape::kText, "the vision encoder beside it", read_path<&ModelConfig::mmproj>},
+    {"draft", Shape::kText, "a small model with the same vocabulary that guesses what this one "
+                            "verifies", read_path<&ModelConfig::draft>},
+    {"lora", Shape::kTexts, "adapters that are applied to it, relative to this file", read_lora},
     {"cmd", Shape::kText, "a command that serves the model over HTTP at ${PORT}",
      read_expanded<&ModelConfig::cmd>},
     {"proxy", Shape::kText, "where cmd answers; http://127.0.0.1:${PORT} when absent",
@@ -381,8 +397,12 @@ Result<ModelConfig> read_model(ConfigReader& reader, const YamlEntry& entry, con
                              "model " + in_quotes(model.name) + " needs either file or cmd",
                              model.file.empty() ? "add file: PATH" : "remove one of the two"));
   }
-  if (!model.mmproj.empty() && model.file.empty()) {
-    return fail(reader.error(entry.key, "mmproj without file"));
+  for (const auto& [name, there] : {std::pair{"mmproj", !model.mmproj.empty()},
+                                    {"draft", !model.draft.empty()},
+                                    {"lora", !model.lora.empty()}}) {
+    if (there && model.file.empty()) {
+      return fail(reader.error(entry.key, std::string(name) + " without file"));
+    }
   }
   return model;
 }

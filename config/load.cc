@@ -192,6 +192,8 @@ Result<void> finish_models(Os& os, Config* config) {
   for (ModelConfig& model : config->models) {
     model.file = with_home(os, model.file);
     model.mmproj = with_home(os, model.mmproj);
+    model.draft = with_home(os, model.draft);
+    for (std::string& file : model.lora) file = with_home(os, file);
     for (std::string& file : model.demand.alternatives) file = with_home(os, file);
     for (std::string* text : {&model.cmd, &model.proxy}) {
       if (auto done = fill_environment(os, model.name, text); !done) return done;

@@ -44,6 +44,10 @@ bool ask_about(const AskEngine& ask, const Placement& placement, Wish* wish, std
     *why = "its tensors are split over devices";
     return false;
   }
+  if (wish->draft || wish->adapters > 0) {
+    *why = "its dry run has no draft and no adapters";
+    return false;
+  }
   Result<std::vector<Need>> said = ask(*wish, placement);
   if (!said) {
     *why = said.error().code == Code::kUnsupported ? "" : said.error().message;

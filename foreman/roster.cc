@@ -159,7 +159,9 @@ Result<ModelConfig> Roster::resolve_plain(const std::string& name, bool trusted)
 // Of the files as they lie there now; empty for a command.
 Result<std::string> Roster::identity(const ModelConfig& model) const {
   std::string text;
-  for (const std::string& file : {model.file, model.mmproj}) {
+  std::vector<std::string> files = {model.file, model.mmproj, model.draft};
+  files.insert(files.end(), model.lora.begin(), model.lora.end());
+  for (const std::string& file : files) {
     if (file.empty()) continue;
     Result<FileInfo> info = options_.os->stat(file);
     if (!info) return fail(info.error());
@@ -324,6 +326,8 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   // An alternative is named by its file.
   out.spec.file = placement.alternative.empty() ? model.file : placement.alternative;
   out.spec.mmproj = model.mmproj;
+  out.spec.draft = model.draft;
+  out.spec.lora = model.lora;
   out.spec.embeddings = out.kind == "embedding";
   out.spec.command = model.cmd;
   out.spec.proxy = model.proxy;
@@ -347,12 +351,32 @@ Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity)
   Result<Cards> read = cards(model, identity);
   if (!read) return fail(read.error());
   Wish wish = wish_of(model, *read);
+  if (Result<void> done = add_companions(model, &wish); !done) return fail(done.error());
   Result<StreamWish> stream =
       parse_stream_wish(model.stream.empty() ? options_.config->stream : model.stream);
   if (!stream) return fail(stream.error());
   wish.stream = *stream;
   if (Result<void> set = set_demand(model.demand, &wish); !set) return fail(set.error());
   return with_alternatives(model, std::move(wish));
+}
+
+// Adapters count with the whole of their files, which hold little else than tensors.
+Result<void> Roster::add_companions(const ModelConfig& model, Wish* wish) {
+  for (const std::string& file : model.lora) {
+    const Result<FileInfo> info = options_.os->stat(file);
+    if (!info) return fail(info.error());
+    wish->lora += info->size;
+    ++wish->adapters;
+  }
+  if (model.draft.empty()) return {};
+  ModelConfig small;
+  small.name = small.file = model.draft;
+  const Result<std::string> identity = this->identity(small);
+  if (!identity) return fail(identity.error());
+  Result<Cards> read = cards(small, *identity);
+  if (!read) return fail(read.error());
+  wish->draft = std::move(read->model);
+  return {};
 }
 
 Result<Wish> Roster::with_alternatives(const ModelConfig& model, Wish wish) {

@@ -75,6 +75,7 @@ class Roster {
   [[nodiscard]] Result<Placement> place_command(Wish wish, const Learnt& learnt,
                                                 const Shares* rooms) const;
   [[nodiscard]] Result<std::optional<Learnt>> learnt(const std::string& fingerprint) const;
+  [[nodiscard]] Result<void> add_companions(const ModelConfig& model, Wish* wish);
   [[nodiscard]] Result<Wish> with_alternatives(const ModelConfig& model, Wish wish);
   [[nodiscard]] Result<std::vector<Need>> ask_engine(const Wish& wish,
                                                      const Placement& placement) const;

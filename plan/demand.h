@@ -110,6 +110,9 @@ struct Wish {
   EngineKind engine = EngineKind::kLlama;
   std::optional<ModelCard> card;    // absent for kMedia and kCommand
   std::optional<ModelCard> mmproj;  // the vision encoder beside it
+  std::optional<ModelCard> draft;   // a small model that guesses what this one verifies
+  Bytes lora;                       // files of adapters, together
+  uint32_t adapters = 0;            // of them
   uint32_t context = 0;  // tokens per sequence, at most what was trained; 0: min(trained, 4096)
   uint32_t parallel = 1;            // sequences at once
   CacheType cache_k = CacheType::kF16;
@@ -129,6 +132,9 @@ struct Wish {
   std::optional<Bytes> measured_overhead;
   std::vector<DryRun> dry_runs;  // of the card's file
 };
+
+// A draft model guesses so many tokens, which are verified in one pass with the one before.
+constexpr uint32_t kDraftTokens = 8;
 
 enum class Prefer { kSpeed, kEnergy };
 

@@ -23,6 +23,7 @@ constexpr uint64_t kCellStep = 256;  // cells of a cache come in steps of so man
 constexpr uint64_t kRotated = 64;    // quantised caches of heads of a multiple of this are rotated
 constexpr uint32_t kPipelined = 4;   // copies of inputs where batches go through several devices
 constexpr size_t kAlike = 6;         // layers that are drawn where all are alike
+constexpr uint64_t kRankMost = 64;   // of adapters: more is rare
 constexpr size_t kRounds = 4;        // of a longer pattern: after two, free blocks still move
 
 enum class Ffn : uint8_t { kGated, kPlain, kFused };
@@ -109,8 +110,9 @@ class Draw {
   Id weight(uint64_t elements, bool favoured = false) const;
   Id norm(Id of);
   Id matrix(Id of, uint64_t rows, bool favoured = false) {
-    return s_.matrix(weight(rows * s_.dims(of).a, favoured), of, rows);
+    return adapted(s_.matrix(weight(rows * s_.dims(of).a, favoured), of, rows), of);
   }
+  Id adapted(Id product, Id of);
   Id biased(Id of, bool has) {
     if (!has) return of;
     return s_.in_place(s_.dims(of), {of, s_.weight(at_.device, s_.dims(of).a * Sketch::kF32)});
@@ -140,7 +142,7 @@ class Draw {
   std::vector<Kind> layers_;
   Kind at_;
   uint32_t devices_ = 1;
-  bool all_on_devices_ = false, flash_ = false, encoder_ = false;
+  bool all_on_devices_ = false, flash_ = false, encoder_ = false, in_head_ = false;
   uint64_t t_ = 0, cells_ = 0, streams_ = 1, outputs_ = 1, embd_ = 0;
   Id out_ids_ = Sketch::kNone, positions_ = Sketch::kNone, live_ = Sketch::kNone;
   Id mask_ = Sketch::kNone, k_index_ = Sketch::kNone, v_index_ = Sketch::kNone;
@@ -173,7 +175,7 @@ Draw::Draw(const Wish& wish, const std::vector<Split>& splits, bool every_layer)
   const bool whole = encoder_ || wish.embeddings;
   const uint64_t batch = whole ? context : std::min<uint64_t>(wish.ubatch, context);
   t_ = up_to(std::min(batch, cells_ * streams_), streams_);
-  outputs_ = whole ? std::min(t_, batch) : std::min<uint64_t>(t_, streams_);
+  outputs_ = std::min(t_, whole ? batch : answers_of(wish));
   choose_layers(every_layer, kinds(splits));
   s_.expect(layers_.size());
 }
@@ -256,6 +258,17 @@ Id Draw::norm(Id of) {
   const Id scaled = s_.in_place(dims, {normed, s_.weight(at_.device, dims.a * Sketch::kF32)});
   if (!style_.layer_norm) return scaled;
   return s_.in_place(dims, {scaled, s_.weight(at_.device, dims.a * Sketch::kF32)});
+}
+
+// Adapters change all matrices of a layer.
+Id Draw::adapted(Id product, Id of) {
+  const Dims dims = s_.dims(product);
+  for (uint32_t i = 0; i < wish_.adapters && !in_head_; ++i) {
+    const Id a = s_.matrix(s_.weight(at_.device, 0), of, kRankMost);
+    const Id b = s_.matrix(s_.weight(at_.device, 0), a, dims.a);
+    product = add(product, scale(b));
+  }
+  return product;
 }
 
 // A product with a Hadamard matrix, before what is rotated is quantised.
@@ -615,6 +628,7 @@ void Draw::inputs() {
 
 void Draw::head() {
   at_ = layers_.back();
+  in_head_ = true;
   live_ = encoder_ ? live_ : norm(live_);
   s_.keep(live_);
   s_.expand(live_);

@@ -82,7 +82,7 @@ Bytes card_kv(const Wish& wish) {
 }
 
 Bytes weights_of(const Wish& wish) {
-  Bytes sum = wish.card->weight_bytes;
+  Bytes sum = wish.card->weight_bytes + wish.lora;
   if (wish.engine == EngineKind::kWhisper) sum = std::max(sum, wish.card->file_bytes);
   if (wish.mmproj) sum += wish.mmproj->weight_bytes;
   return sum;
@@ -128,6 +128,21 @@ std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator
   return {device, host};
 }
 
+// As llama-server makes its context (common_base_params_to_speculative): like the other's, also
+// where that is longer than it was trained for.
+Wish draft_of(const Wish& wish) {
+  Wish out = wish;
+  out.card = wish.draft;
+  out.card->context_trained = 0;
+  out.context = context_of(wish);
+  out.draft.reset();
+  out.mmproj.reset();
+  out.lora = {};
+  out.adapters = 0;
+  out.embeddings = false;
+  return out;
+}
+
 }  // namespace
 
 struct NeedTable::Parts {
@@ -140,14 +155,20 @@ struct NeedTable::Parts {
     for (uint32_t i = 0; i < card.layers; ++i) kv.push_back(layer_kv(wish, i, 1));
     output = card.bytes_in(Part::kOutput);
     if (is_tied(card) && !is_encoder(wish)) twin = card.bytes_in(Part::kEmbedding);
+    for (size_t i = 0; i < weights.size(); ++i) {  // an adapter has as much for each layer
+      weights[i] += Bytes{wish.lora.n / weights.size() + (i < wish.lora.n % weights.size())};
+    }
+    if (wish.draft) draft = std::make_unique<NeedTable>(guessing = draft_of(wish));
   }
 
   Need host_only() {
     Need need = host;
     need.weights += repacked_twin(wish);
     need.compute += Bytes{drawings.of({}).front()} + output_rows;
+    if (draft) add_draft({}, nullptr, &need);
     return need;
   }
+  void add_draft(const std::vector<Split>& splits, Need* device, Need* rest);
   std::vector<Need> split(const std::vector<Split>& splits);
 
   const Wish& wish;
@@ -156,7 +177,26 @@ struct NeedTable::Parts {
   std::vector<Bytes> weights, kv;  // of each layer
   Bytes output, twin;              // the second copy of a tied embedding
   Bytes output_rows;
+  Wish guessing;
+  std::unique_ptr<NeedTable> draft;
 };
+
+// The draft model is on the first accelerator, or in host memory with all of the other.
+void NeedTable::Parts::add_draft(const std::vector<Split>& splits, Need* device, Need* rest) {
+  std::vector<Split> whole;
+  if (!splits.empty()) whole.push_back({splits.front().device, layers_of(guessing)});
+  const std::vector<Need> needs = draft->of(whole, {});
+  const auto add = [](const Need& from, Need* to) {
+    to->weights += from.weights;
+    to->kv += from.kv;
+    to->compute += from.compute;
+  };
+  add(needs.back(), rest);
+  // Another vocabulary and a work buffer; the program and the device's runtime are there.
+  const Bytes shared = splits.empty() ? kLlamaBase : kLlamaBase + kAcceleratorHost;
+  if (!wish.measured_overhead) rest->overhead += needs.back().overhead - shared;
+  if (device != nullptr) add(needs.front(), device);
+}
 
 // The last layers and the output on accelerators; embedding and the first layers stay. The vision
 // encoder is on the first of them.
@@ -191,6 +231,7 @@ std::vector<Need> NeedTable::Parts::split(const std::vector<Split>& splits) {
     }
     device.weights = moved;
   }
+  if (draft) add_draft(splits, &needs.front(), &rest);
   needs.push_back(std::move(rest));
   return needs;
 }
@@ -270,13 +311,18 @@ Bytes llama_work_bytes(const Wish& wish) {
   return std::max(activations, Bytes{product({2, card.heads, c, t})});
 }
 
+uint64_t answers_of(const Wish& wish) {
+  const uint64_t all = uint64_t{wish.parallel} * (wish.draft ? 1 + kDraftTokens : 1);
+  return std::max<uint64_t>(wish.parallel, std::min<uint64_t>(batch_of(wish), all));
+}
+
 // Pinned where the output is on a device. llama_context::output_reserve() has a row of logits for
 // each sequence, which llama-server asks for one answer each; of an encoder one for each token of a
 // batch, its embedding beside them.
 Bytes output_bytes(const Wish& wish) {
   const ModelCard& card = *wish.card;
   const bool whole = is_encoder(wish) || wish.embeddings;
-  const uint64_t rows = whole ? std::max(batch_of(wish), wish.parallel) : wish.parallel;
+  const uint64_t rows = whole ? std::max(batch_of(wish), wish.parallel) : answers_of(wish);
   return {product({rows, uint64_t{card.vocab} + (whole ? card.embd : 0), kFloat})};
 }
 

@@ -36,6 +36,8 @@ Bytes layer_kv(const Wish& wish, uint32_t first, uint32_t count);
 // llama.cpp's graph buffer for one physical batch, and the work buffer beside it on the CPU.
 Bytes llama_graph_bytes(const Wish& wish);
 Bytes llama_work_bytes(const Wish& wish);
+// Rows of logits for all sequences: one each, or what a draft guessed and one more.
+uint64_t answers_of(const Wish& wish);
 // Answers on their way to the caller, in host memory.
 Bytes output_bytes(const Wish& wish);
 // The vision encoder's graph for one image.

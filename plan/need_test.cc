@@ -141,6 +141,42 @@ TEST(Need, OfTheShippedEmbeddingModel) {
   EXPECT_LE(predicted, 15.8 * 1.05);
 }
 
+// Against llama-server's own log (-lv 4) of a model with this draft: `gantry synth llama --layers 6
+// --embd 1024 --ff 4096 --heads 16 --kv-heads 4 --vocab 8000`, `--layers 2 --embd 256 --ff 512
+// --heads 4 --kv-heads 4`; -c 2048 -ub 512 -fa on, on the CPU and on a device that is not here.
+TEST(Need, ADraftIsAModelOfItsOwnBesideTheOther) {
+  Wish wish = wish_for("m", llama_card({1024, 6, 16, 4, 4096, 8000, 4096}));
+  wish.context = 2048;
+  wish.flash_attention = true;
+  const ModelCard small = llama_card({256, 2, 4, 4, 512, 8000, 1024});
+  const Need alone = needs_of(wish, "", 0, {})[0];
+  wish.draft = small;
+  const Need both = needs_of(wish, "", 0, {})[0];
+  EXPECT_EQ((both.weights - alone.weights).n, small.weight_bytes.n);
+  EXPECT_EQ((both.kv - alone.kv).n, 2U * 2 * 2048 * 256 * 2);  // its context is the other's
+  // Logged: 6.01 MiB for its graph, 0.03 for its row of logits; the other has nine rows, not one.
+  EXPECT_NEAR(mebibytes(both.compute - alone.compute), 6.01 + 9 * 8000 * 4 / 1048576.0, 0.02);
+  const auto needs = needs_of(wish, "gpu0", 6, {});
+  wish.draft.reset();
+  const auto without = needs_of(wish, "gpu0", 6, {});
+  EXPECT_EQ((needs[0].weights - without[0].weights + needs[1].weights - without[1].weights).n,
+            small.weight_bytes.n);
+  EXPECT_EQ((needs[0].kv - without[0].kv).n, 2U * 2 * 2048 * 256 * 2);
+  EXPECT_EQ(needs[0].overhead, without[0].overhead);  // one runtime of the device
+}
+
+TEST(Need, AdaptersLieWhereTheirLayersDo) {
+  Wish wish = wish_for("m", llama_card({1024, 6, 16, 4, 4096, 8000, 4096}));
+  const auto before = needs_of(wish, "gpu0", 2, {});
+  wish.lora = Bytes{6'000'003};
+  wish.adapters = 1;
+  const auto after = needs_of(wish, "gpu0", 2, {});
+  EXPECT_EQ((after[0].weights - before[0].weights).n, 2'000'000U);
+  EXPECT_EQ((after[1].weights - before[1].weights).n, 4'000'003U);
+  // Logged for an adapter of rank 16: the same graphs, to 0.1 MiB; its products find room in them.
+  EXPECT_NEAR(mebibytes(after[0].compute), mebibytes(before[0].compute), 0.3);
+}
+
 TEST(Need, ContextIsAtMostWhatWasTrained) {
   Wish wish = wish_for("m", llama_card(kMicro));
   EXPECT_EQ(context_of(wish), 1024U);

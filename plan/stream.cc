@@ -257,7 +257,8 @@ Result<StreamWish> parse_stream_wish(std::string_view text) {
 
 bool can_stream(const Wish& wish) {
   return wish.engine == EngineKind::kLlama && wish.card && wish.card->layers > 0 &&
-         !is_encoder(wish) && wish.card->bytes_in(Part::kLayer).n > 0;
+         !is_encoder(wish) && wish.card->bytes_in(Part::kLayer).n > 0 &&
+         wish.adapters == 0 && !wish.draft;  // the streamer keeps weights of the model alone
 }
 
 std::optional<uint32_t> wished_layers(const Wish& wish) {

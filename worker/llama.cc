@@ -69,6 +69,22 @@ void add_streamer(const WorkerSpec& spec, Argv* argv) {
              "--spec-ngram-simple-size-m", number(kLookupTokens)});
 }
 
+// The draft is whole on the first device of the model, as needs_of() counts it.
+void add_companions(const WorkerSpec& spec, Argv* argv) {
+  if (!spec.lora.empty()) add(argv, {"--lora", fmt::format("{}", fmt::join(spec.lora, ","))});
+  if (spec.draft.empty()) return;
+  const bool host = spec.placement.layers.resident == 0;
+  add(argv, {"-md", spec.draft, "--spec-type", "draft-simple", "--spec-draft-n-max",
+             number(kDraftTokens), "-ngld", host ? "0" : "99"});
+  if (host) {
+    add(argv, {"-devd", "none"});
+  } else if (!spec.devices.empty()) {
+    add(argv, {"-devd", spec.devices.front()});
+  }
+  add(argv, {"-ctkd", std::string(cache_type_name(spec.cache_k)), "-ctvd",
+             std::string(cache_type_name(spec.cache_v))});
+}
+
 void add_devices(const WorkerSpec& spec, Argv* argv) {
   if (spec.placement.stream) return add_streamer(spec, argv);
   const uint32_t resident = spec.placement.layers.resident;
@@ -93,6 +109,7 @@ void add_devices(const WorkerSpec& spec, Argv* argv) {
     add(argv, {"--mmproj", spec.mmproj});
     if (resident == 0 || spec.placement.encoder_on_cpu) add(argv, {"--no-mmproj-offload"});
   }
+  add_companions(spec, argv);
 }
 
 }  // namespace

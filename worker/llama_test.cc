@@ -84,6 +84,28 @@ TEST(LlamaArgv, WithoutAcceleratorNoDeviceIsTouched) {
   EXPECT_THAT(argv(s), Not(Contains("--device")));
 }
 
+TEST(LlamaArgv, DraftAndAdaptersGoWithTheModel) {
+  WorkerSpec s = spec();
+  EXPECT_THAT(argv(s), Not(Contains("--lora")));
+  EXPECT_THAT(argv(s), Not(Contains("-md")));
+  s.lora = {"/models/a.gguf", "/models/b.gguf"};
+  s.draft = "/models/d.gguf";
+  EXPECT_EQ(value(argv(s), "--lora"), "/models/a.gguf,/models/b.gguf");
+  EXPECT_EQ(value(argv(s), "-md"), "/models/d.gguf");
+  EXPECT_EQ(value(argv(s), "--spec-type"), "draft-simple");
+  EXPECT_EQ(value(argv(s), "--spec-draft-n-max"), std::to_string(kDraftTokens));
+  EXPECT_EQ(value(argv(s), "-ngld"), "0");
+  EXPECT_EQ(value(argv(s), "-devd"), "none");
+  s.placement.layers = {8, 0, 4};
+  s.placement.splits = {{"gpu0", 5}, {"gpu1", 3}};
+  s.devices = {"CUDA0", "CUDA1"};
+  s.cache_k = CacheType::kQ8_0;
+  EXPECT_EQ(value(argv(s), "-ngld"), "99");
+  EXPECT_EQ(value(argv(s), "-devd"), "CUDA0");
+  EXPECT_EQ(value(argv(s), "-ctkd"), "q8_0");
+  EXPECT_EQ(value(argv(s), "-ctvd"), "f16");
+}
+
 TEST(LlamaArgv, LayersOverSeveralAccelerators) {
   WorkerSpec s = spec();
   s.mmproj = "/models/p.gguf";

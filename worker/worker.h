@@ -21,6 +21,8 @@ struct WorkerSpec {
   EngineKind engine = EngineKind::kLlama;
   std::string file;    // model file
   std::string mmproj;  // vision encoder; empty: none
+  std::string draft;   // kLlama: a small model that guesses; empty: none
+  std::vector<std::string> lora;  // kLlama: adapters, all applied
   bool embeddings = false;
   std::string pooling;  // kLlama with embeddings: "mean", "cls", "last"; empty: the model's own
   std::string command;  // kCommand: a shell-like line with ${PORT}; run without a shell

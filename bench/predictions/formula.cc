@@ -32,6 +32,17 @@ Result<gantry::Wish> wish_of(gantry::Os& os, const json& row) {
     if (!beside) return gantry::fail(beside.error());
     wish.mmproj = std::move(*beside);
   }
+  if (const std::string draft = row.value("draft", ""); !draft.empty()) {
+    Result<gantry::ModelCard> small = card_of(os, draft);
+    if (!small) return gantry::fail(small.error());
+    wish.draft = std::move(*small);
+  }
+  if (const std::string lora = row.value("lora", ""); !lora.empty()) {
+    const Result<gantry::FileInfo> info = os.stat(lora);
+    if (!info) return gantry::fail(info.error());
+    wish.lora = info->size;
+    wish.adapters = 1;
+  }
   wish.context = row.at("context_each").get<uint32_t>();
   wish.parallel = row.at("parallel").get<uint32_t>();
   wish.ubatch = row.at("ubatch").get<uint32_t>();
