@@ -62,6 +62,11 @@ Result<void> check_wish(const Wish& wish) {
     return fail(Code::kUsage, wish.name + ": a context of more than " +
                                   std::to_string(kContextMax) + " tokens");
   }
+  // What a guess did to a recurrent state cannot be taken back.
+  if (wish.draft && wish.card && wish.card->state_bytes.n > 0) {
+    return fail(Code::kUnsupported, wish.name + " keeps a recurrent state and takes no draft model",
+                "leave `draft` away");
+  }
   if (wish.engine != EngineKind::kLlama || !wish.card || wish.card->kv.empty()) return {};
   return wish.card->check_cache(wish.cache_k, wish.cache_v);
 }

@@ -149,6 +149,12 @@ TEST(CheckDemand, WhatCannotBePlanned) {
   EXPECT_EQ(code_of([](Demand* d) { d->wishes[0].ubatch = kUbatchMax + 1; }), Code::kUsage);
   EXPECT_EQ(code_of([](Demand* d) { d->wishes[0].context = kContextMax + 1; }), Code::kUsage);
   EXPECT_EQ(code_of([](Demand* d) { d->wishes.push_back(d->wishes[0]); }), Code::kUsage);
+  EXPECT_EQ(code_of([](Demand* d) { d->wishes[0].draft = d->wishes[0].card; }), Code::kInternal);
+  EXPECT_EQ(code_of([](Demand* d) {
+              d->wishes[0].draft = d->wishes[0].card;
+              d->wishes[0].card->state_bytes = MiB(1);
+            }),
+            Code::kUnsupported);
   EXPECT_EQ(code_of([](Demand* d) {
               d->wishes[0].card->kv[0].k_head = 33;
               d->wishes[0].card->kv[0].k_width = 33;

@@ -134,11 +134,7 @@ Result<std::vector<Difference>> differ(const DifferPaths& paths, const std::stri
     const auto& devices = engine->at("devices");
     if (i < devices.size()) add(&out, needs[i], devices[i]);
   }
-  nlohmann::json host = engine->at("host");
-  if (!host.contains("output")) {  // rows of answers, which the engine's breakdown leaves out
-    host["compute"] = host.value("compute", uint64_t{0}) + output_bytes(*wish).n;
-  }
-  add(&out, needs.back(), host);
+  add(&out, needs.back(), engine->at("host"));
   return out;
 }
 
