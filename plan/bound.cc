@@ -69,7 +69,7 @@ std::vector<double> Bound::held_price(const Node& node) const {
 const double* Bound::own_price(const Node& node, size_t unit,
                                const std::vector<double>& held) const {
   if (node.role[unit] != Role::kTurns) return held.data();
-  return &node.price[node.scenario[unit] * house_.stride];
+  return node.price.data() + node.scenario[unit] * house_.stride;
 }
 
 std::vector<double> Bound::least_factors(const Node& node) const {
@@ -154,7 +154,7 @@ std::vector<double> Bound::gradient(const Node& node, const Priced& now) const {
   for (size_t u = 0; u < house_.units.size(); ++u) {
     const bool turns = node.role[u] == Role::kTurns;
     if (!turns && now.away[u]) continue;
-    double* sum = turns ? &over[node.scenario[u] * stride] : held.data();
+    double* sum = turns ? over.data() + node.scenario[u] * stride : held.data();
     for (const size_t m : house_.units[u].models) {
       const double* part = house_.parts(m, (turns ? now.turn_pick : now.stay_pick)[m]);
       for (size_t d = 0; d < stride; ++d) sum[d] += part[d];

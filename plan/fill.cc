@@ -141,7 +141,8 @@ class Fill {
       if (bound + step.more[i] >= cut_ || give_up()) return;
       const double sum = cost + step.cost[i];
       if (sum + rests_[k + 1] >= cut_) continue;
-      if (!take(&step.bytes[i * devices_], &floors_[(k + 1) * devices_], left, &rest)) continue;
+      const uint64_t* beyond = floors_.data() + (k + 1) * devices_;
+      if (!take(step.bytes.data() + i * devices_, beyond, left, &rest)) continue;
       pick_[step.model] = step.ways[i];
       hold(k + 1, rest, sum, bound + step.more[i]);
     }
@@ -175,7 +176,7 @@ class Fill {
     bool found = false;
     for (size_t i = 0; i < step.ways.size(); ++i) {
       if (cost + step.cost[i] + rest_least >= *best || give_up()) break;
-      if (!take(&step.bytes[i * devices_], nothing.data(), left, &rest)) continue;
+      if (!take(step.bytes.data() + i * devices_, nothing.data(), left, &rest)) continue;
       if (last) {
         *best = cost + step.cost[i];
         pick_[step.model] = step.ways[i];

@@ -34,7 +34,7 @@ struct Household {
   std::vector<Unit> units;
 
   const double* parts(size_t model, size_t way) const {
-    return &columns[model].parts[way * stride];
+    return columns[model].parts.data() + way * stride;  // there may be none
   }
 };
 

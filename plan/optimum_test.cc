@@ -23,7 +23,7 @@ TEST(Optimum, NeverOverABudget) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
   size_t fits = 0, together = 0, turns = 0, given_up = 0, clouds = 0, splits = 0, refused = 0;
-  const int count = cases(4000, 200'000);
+  const int count = cases(2000, 200'000);
   for (int i = 0; i < count; ++i) {
     const Machine machine = random_small_machine(rng);
     const Demand demand = random_household(rng);

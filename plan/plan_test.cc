@@ -74,7 +74,7 @@ TEST(Plan, VerifiedOnRandomMachinesAndDemands) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
   size_t fitting = 0, together = 0, split = 0, failing = 0, streamed = 0;
-  for (int i = 0; i < 600; ++i) {
+  for (int i = 0; i < 250; ++i) {
     const Machine machine = random_machine(rng);
     const Demand demand = random_demand(rng);
     const auto made = plan(machine, demand);
@@ -92,11 +92,11 @@ TEST(Plan, VerifiedOnRandomMachinesAndDemands) {
       streamed += model.fits_alone && model.stream ? 1 : 0;
     }
   }
-  EXPECT_GT(fitting, 50U);  // the generator reaches every outcome
-  EXPECT_GT(together, 20U);
-  EXPECT_GT(failing, 50U);
-  EXPECT_GT(split, 20U);
-  EXPECT_GT(streamed, 20U);
+  EXPECT_GT(fitting, 25U);  // the generator reaches every outcome
+  EXPECT_GT(together, 8U);
+  EXPECT_GT(failing, 25U);
+  EXPECT_GT(split, 8U);
+  EXPECT_GT(streamed, 8U);
 }
 
 TEST(Plan, MoreMemoryNeverHurts) {
@@ -127,7 +127,7 @@ TEST(Plan, MoreMemoryNeverHurts) {
     EXPECT_TRUE(large->fits) << i;
     EXPECT_LE(after.cost, before.cost * (1 + 1e-9)) << i;
   }
-  EXPECT_GT(fitting, 50U);
+  EXPECT_GT(fitting, 25U);
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ class Rounding {
     load_.turn.assign(house_.units.size() * stride, 0);
     for (size_t u = 0; u < house_.units.size(); ++u) {
       const bool turns = answer.role[u] == Role::kTurns;
-      double* sum = turns ? &load_.turn[u * stride] : load_.held.data();
+      double* sum = turns ? load_.turn.data() + u * stride : load_.held.data();
       for (const size_t m : house_.units[u].models) {
         const double* parts = house_.parts(m, answer.pick[m]);
         for (size_t d = 0; d < stride; ++d) sum[d] += parts[d];
@@ -83,7 +83,7 @@ class Rounding {
   }
   const double* row_of(const Answer& answer, size_t model) const {
     const size_t unit = house_.columns[model].unit;
-    return stays(answer, model) ? load_.worst.data() : &load_.turn[unit * house_.stride];
+    return stays(answer, model) ? load_.worst.data() : load_.turn.data() + unit * house_.stride;
   }
   std::span<const uint32_t> list_of(const Answer& answer, size_t model) const {
     return stays(answer, model) ? live_[model].stays : live_[model].turns;

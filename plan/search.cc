@@ -190,14 +190,14 @@ class Search {
       const size_t u = house_.columns[m].unit;
       if (node.role[u] == Role::kOpen) continue;
       const bool turns = node.role[u] == Role::kTurns;
-      double* least = &floor.model[m * stride];
+      double* least = floor.model.data() + m * stride;
       std::fill(least, least + stride, kInfinity);
       for (const uint32_t w : turns ? node.live[m].turns : node.live[m].stays) {
         for (size_t d = 0; d < stride; ++d) least[d] = std::min(least[d], house_.parts(m, w)[d]);
       }
       double* sum = floor.held.data();
       if (turns) {
-        sum = &floor.turn[node.scenario[u] * stride];
+        sum = floor.turn.data() + node.scenario[u] * stride;
       }
       for (size_t d = 0; d < stride; ++d) sum[d] += least[d];
     }
@@ -213,7 +213,7 @@ class Search {
     const size_t u = house_.columns[model].unit;
     const std::vector<double> nothing(house_.stride, 0);
     const double* beside = role == Role::kStays ? floor.worst.data() : nothing.data();
-    if (node.role[u] == Role::kTurns) beside = &floor.turn[node.scenario[u] * house_.stride];
+    if (node.role[u] == Role::kTurns) beside = floor.turn.data() + node.scenario[u] * house_.stride;
     std::vector<double> room(house_.stride);
     for (size_t d = 0; d < house_.stride; ++d) {
       room[d] = 1 + kFitSlack - floor.held[d] - beside[d] + floor.model[model * house_.stride + d];

@@ -139,7 +139,7 @@ TEST(Verify, RejectsRandomDamageToNeeds) {
   const uint64_t seed = 13;
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 150; ++i) {
     Case c;
     c.machine = random_machine(rng);
     c.demand = random_demand(rng);
