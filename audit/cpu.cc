@@ -129,8 +129,8 @@ std::vector<int> parse_cpu_list(std::string_view text) {
     for (int id = std::max(first, 0); id <= last && id < kCpusMax; ++id) cpus.push_back(id);
   }
   std::ranges::sort(cpus);
-  const auto repeated = std::ranges::unique(cpus);
-  cpus.erase(repeated.begin(), repeated.end());
+  // Clang 14 does not compile std::ranges::unique of GCC 12's library.
+  cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
   return cpus;
 }
 

@@ -290,12 +290,11 @@ void read_devices(FieldReader* fields, Machine* machine, std::optional<Error>* f
 }
 
 void read_host(FieldReader* fields, Machine* machine, std::optional<Error>* fault) {
+  machine->cpu.threads = 1;  // where the file does not say
   if (const json* cpu = fields->at("cpu", false)) {
     FieldReader inner(*cpu, "cpu", fault);
-    std::optional<double> threads;
     inner.text("model", &machine->cpu.model);
-    inner.number("threads", &threads, 0, kCpusMax + 1);
-    machine->cpu.threads = static_cast<uint32_t>(threads.value_or(1));
+    inner.integer("threads", &machine->cpu.threads, 1, kCpusMax + 1);
     inner.cpus("p_cores", &machine->cpu.p_cores);
     inner.cpus("e_cores", &machine->cpu.e_cores);
     inner.texts("features", &machine->cpu.features);

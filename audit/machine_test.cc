@@ -73,6 +73,17 @@ TEST(MachineJson, RoundTrips) {
   EXPECT_TRUE(again->recorded);
 }
 
+TEST(MachineJson, WhatTheFileDoesNotSayIsReadBack) {
+  const auto machine = parse_machine(
+      R"({"memory":{"total_bytes":8589934592},
+          "devices":[{"name":"cpu","kind":"cpu","total_bytes":8589934592}]})");
+  ASSERT_TRUE(machine) << machine.error().message;
+  EXPECT_EQ(machine->cpu.threads, 1U);
+  const auto again = parse_machine(machine_json(*machine).dump());
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(machine_json(*again), machine_json(*machine));
+}
+
 // Written by the version before links, holders and rates.
 TEST(MachineJson, OldFilesAreStillRead) {
   const auto machine = parse_machine(
@@ -165,7 +176,7 @@ TEST(MachineJson, RefusalsNameTheField) {
             "machine: devices[1].free_bytes is more than total_bytes");
   EXPECT_EQ(refused("/devices/1/bandwidth/memory_bytes_per_s", 0),
             "machine: devices[1].bandwidth.memory_bytes_per_s is out of range");
-  EXPECT_EQ(refused("/cpu/threads", "two"), "machine: cpu.threads is no number");
+  EXPECT_EQ(refused("/cpu/threads", "two"), "machine: cpu.threads is no whole number");
   EXPECT_EQ(refused("/disk/path", 5), "machine: disk.path is no text");
   EXPECT_EQ(refused("/devices/1/link/width", 65),
             "machine: devices[1].link.width is out of range");
