@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -14,6 +13,7 @@
 
 #include "base/limits.h"
 #include "plan/choose_example.h"
+#include "plan/test_counts.h"
 
 namespace gantry {
 namespace {
@@ -140,14 +140,10 @@ void expect_sound(const ChooseAsk& ask, const Chosen& chosen) {
   ASSERT_LE(chosen.bound, chosen.cost);
 }
 
-uint64_t cases(uint64_t few, uint64_t many) {
-  return std::getenv("GANTRY_TEST_FULL") == nullptr ? few : many;
-}
-
 TEST(Choose, EqualsTheEnumerator) {
   Rng rng(5);
   uint64_t fitting = 0, refused = 0;
-  const uint64_t count = cases(20'000, 200'000);
+  const uint64_t count = quick_cases(20'000, 200'000);
   for (uint64_t i = 0; i < count; ++i) {
     const ChooseSizes sizes = i % 16 == 0 ? ChooseSizes{5, 5, 4, 30} : ChooseSizes{};
     const ChooseAsk ask = random_ask(rng, sizes);
@@ -170,7 +166,7 @@ TEST(Choose, EqualsTheEnumerator) {
 
 TEST(Choose, NeverOverABudget) {
   Rng rng(6);
-  const uint64_t count = cases(100'000, 1'000'000);
+  const uint64_t count = quick_cases(100'000, 1'000'000);
   uint64_t fitting = 0;
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t bytes = i % 3 == 0 ? uint64_t{1} << (10 + rng.below(54)) : 40;

@@ -2,28 +2,23 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "audit/catalogue.h"
 #include "model/catalogue.h"
 #include "plan/household_example.h"
 #include "plan/place.h"
+#include "plan/test_counts.h"
 #include "plan/ways.h"
 
 namespace gantry {
 namespace {
-
-// So many cases in a quick run, or in a full one.
-int cases(int quick, int full) {
-  return std::getenv("GANTRY_TEST_FULL") != nullptr ? full : quick;
-}
 
 TEST(Optimum, NeverOverABudget) {
   const uint64_t seed = 501;
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
   size_t fits = 0, together = 0, turns = 0, given_up = 0, clouds = 0, splits = 0, refused = 0;
-  const int count = cases(2000, 200'000);
+  const auto count = static_cast<int>(cases(4000, 50'000));
   for (int i = 0; i < count; ++i) {
     const Machine machine = random_small_machine(rng);
     const Demand demand = random_household(rng);
@@ -56,7 +51,7 @@ TEST(Optimum, MoreOfAnyMemoryIsNeverSlower) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
   size_t seen = 0;
-  const int count = cases(1500, 200'000);
+  const auto count = static_cast<int>(cases(1500, 30'000));
   for (int i = 0; i < count; ++i) {
     Machine machine = random_small_machine(rng);
     const Demand demand = random_household(rng);
@@ -165,7 +160,7 @@ TEST(Optimum, EqualToBruteForce) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
   size_t seen = 0;
-  const int count = cases(2000, 100'000);
+  const auto count = static_cast<int>(cases(2000, 30'000));
   for (int i = 0; i < count; ++i) {
     const Machine machine = random_small_machine(rng);
     Demand demand = random_household(rng);

@@ -5,6 +5,7 @@
 
 #include "plan/example.h"
 #include "plan/plan.h"
+#include "plan/test_counts.h"
 
 namespace gantry {
 namespace {
@@ -139,7 +140,8 @@ TEST(Verify, RejectsRandomDamageToNeeds) {
   const uint64_t seed = 13;
   SCOPED_TRACE("seed " + std::to_string(seed));
   Rng rng(seed);
-  for (int i = 0; i < 150; ++i) {
+  const uint64_t count = cases(300, 2000);
+  for (uint64_t i = 0; i < count; ++i) {
     Case c;
     c.machine = random_machine(rng);
     c.demand = random_demand(rng);
