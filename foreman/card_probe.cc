@@ -90,6 +90,7 @@ void read_fields(const json& in, ModelCard* card) {
   }
   card->audio_layers = in.value("audio_layers", 0U);
   card->audio_context = in.value("audio_context", 0U);
+  card->audio_mels = in.value("audio_mels", 0U);
   card->text_context = in.value("text_context", 0U);
   card->image_size = in.value("image_size", 0U);
   card->patch_size = in.value("patch_size", 0U);

@@ -47,6 +47,7 @@ TEST(CardProbe, EveryFieldSurvivesTheWay) {
   ModelCard speech = some_card();
   speech.format = ModelFormat::kWhisper;
   speech.audio_context = 200, speech.audio_layers = 4, speech.text_context = 64;
+  speech.audio_mels = 80;
   EXPECT_EQ(card_json(*parse_card(card_json(speech))), card_json(speech));
   ModelCard eyes = some_card();
   eyes.image_size = 336, eyes.patch_size = 14;

@@ -113,6 +113,7 @@ struct ModelCard {
   // whisper only
   uint32_t audio_context = 0;
   uint32_t audio_layers = 0;
+  uint32_t audio_mels = 0;
   uint32_t text_context = 0;
   // clip with a vision encoder only; in pixels
   uint32_t image_size = 0;

@@ -53,6 +53,7 @@ TEST(Card, WhisperHasTextLayersAndACrossCache) {
   EXPECT_EQ(card->quantisation, "Q8_0");
   EXPECT_EQ(card->layers, 3U);
   EXPECT_EQ(card->audio_layers, 2U);
+  EXPECT_EQ(card->audio_mels, 4U);
   EXPECT_EQ(card->bytes_in(Part::kOutput).n, 2U * 32 * 4);
   EXPECT_EQ(card->kv_bytes(5, CacheType::kF16, CacheType::kF16).n, 256U * 3 * 2 * 32 * 2);
   EXPECT_EQ(card->state_bytes.n, 2U * 2 * 256 * (3 * 32 + 32));

@@ -170,6 +170,7 @@ nlohmann::json card_json(const ModelCard& card) {
   if (card.audio_layers > 0) out["audio_layers"] = card.audio_layers;
   if (card.format == ModelFormat::kWhisper) {
     out["audio_context"] = card.audio_context;
+    out["audio_mels"] = card.audio_mels;
     out["text_context"] = card.text_context;
   }
   if (card.image_size > 0) {

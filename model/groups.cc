@@ -154,6 +154,7 @@ void whisper_geometry(const WhisperShape& shape, ModelCard* card) {
   card->context_trained = card->text_context = shape.text_context;
   card->audio_context = shape.audio_context;
   card->audio_layers = shape.audio_layers;
+  card->audio_mels = shape.mels;
   const uint32_t head = shape.text_state / shape.text_heads;
   card->kv.assign(shape.text_layers, {shape.text_state, shape.text_state, 0, head, head});
   // Keys and values of the encoder's output for each text layer, and one layer's scratch pair.

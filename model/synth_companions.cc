@@ -17,8 +17,6 @@ namespace {
 
 constexpr uint32_t kF32 = 0, kF16 = 1;
 constexpr uint32_t kFtypeF16 = 1;
-constexpr uint32_t kEncoderWidth = 256, kEncoderFf = 512, kEncoderHeads = 4;
-constexpr uint32_t kPatch = 14, kImage = 8 * kPatch;
 
 SynthTensor matrix(std::string name, uint64_t in, uint64_t out, double spread) {
   return {.name = std::move(name), .shape = {in, out}, .type = kF16,
@@ -53,43 +51,49 @@ Result<std::string> architecture_of(const Gguf& base) {
 // Tensors of one part of the encoder, with their biases.
 class Encoder {
  public:
+  explicit Encoder(uint32_t embd) : embd_(embd) {}
   void weight(const std::string& name, uint64_t in, uint64_t out) {
     tensors.push_back(matrix(name + ".weight", in, out, even_spread(in)));
     bias(name, out);
   }
   void norm(const std::string& name) {
-    tensors.push_back({.name = name + ".weight", .shape = {kEncoderWidth}, .type = kF32,
+    tensors.push_back({.name = name + ".weight", .shape = {embd_}, .type = kF32,
                        .fill = SynthFill::kOnes, .spread = 0.1});
-    bias(name, kEncoderWidth);
+    bias(name, embd_);
   }
   void bias(const std::string& name, uint64_t width) {
     tensors.push_back({.name = name + ".bias", .shape = {width}, .type = kF32,
                        .fill = SynthFill::kNormal, .spread = 0.02});
   }
   std::vector<SynthTensor> tensors;
+
+ private:
+  uint64_t embd_;
 };
 
-std::vector<SynthTensor> encoder_tensors(uint32_t layers, uint64_t embd) {
-  Encoder encoder;
-  const double patch_spread = even_spread(uint64_t{kPatch} * kPatch * 3);
+std::vector<SynthTensor> encoder_tensors(const SynthEncoder& shape, uint32_t layers,
+                                         uint64_t embd) {
+  Encoder encoder(shape.embd);
+  const uint64_t side = shape.image / shape.patch;
+  const double patch_spread = even_spread(uint64_t{shape.patch} * shape.patch * 3);
   encoder.tensors.push_back({.name = "v.patch_embd.weight",
-                             .shape = {kPatch, kPatch, 3, kEncoderWidth}, .type = kF16,
+                             .shape = {shape.patch, shape.patch, 3, shape.embd}, .type = kF16,
                              .fill = SynthFill::kNormal, .spread = patch_spread});
   encoder.tensors.push_back({.name = "v.position_embd.weight",
-                             .shape = {kEncoderWidth, (kImage / kPatch) * (kImage / kPatch)},
+                             .shape = {shape.embd, side * side},
                              .type = kF32, .fill = SynthFill::kNormal, .spread = 0.5});
   encoder.norm("v.pre_ln");
   for (uint32_t layer = 0; layer < layers; ++layer) {
     const std::string block = fmt::format("v.blk.{}.", layer);
     encoder.norm(block + "ln1");
     for (const char* part : {"attn_q", "attn_k", "attn_v", "attn_out"}) {
-      encoder.weight(block + part, kEncoderWidth, kEncoderWidth);
+      encoder.weight(block + part, shape.embd, shape.embd);
     }
     encoder.norm(block + "ln2");
-    encoder.weight(block + "ffn_up", kEncoderWidth, kEncoderFf);
-    encoder.weight(block + "ffn_down", kEncoderFf, kEncoderWidth);
+    encoder.weight(block + "ffn_up", shape.embd, shape.ff);
+    encoder.weight(block + "ffn_down", shape.ff, shape.embd);
   }
-  encoder.weight("mm.0", kEncoderWidth, embd);
+  encoder.weight("mm.0", shape.embd, embd);
   encoder.weight("mm.2", embd, embd);
   return std::move(encoder.tensors);
 }
@@ -127,7 +131,8 @@ Result<SynthModel> synth_lora(const Gguf& base, uint32_t rank, uint64_t seed) {
   return model;
 }
 
-Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t seed) {
+Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t seed,
+                                   const SynthEncoder& shape) {
   if (layers < 2 || layers > kLayersMax) {
     return fail(layers < 2 ? Code::kUsage : Code::kTooLarge, fmt::format("--layers is {}", layers),
                 fmt::format("use 2 to {}; the last one is not computed", kLayersMax));
@@ -148,17 +153,17 @@ Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t s
   head.set("clip.has_vision_encoder", true);
   head.set("clip.projector_type", "mlp");
   head.set("clip.use_gelu", true);
-  head.set("clip.vision.image_size", kImage);
-  head.set("clip.vision.patch_size", kPatch);
-  head.set("clip.vision.embedding_length", kEncoderWidth);
-  head.set("clip.vision.feed_forward_length", kEncoderFf);
+  head.set("clip.vision.image_size", shape.image);
+  head.set("clip.vision.patch_size", shape.patch);
+  head.set("clip.vision.embedding_length", shape.embd);
+  head.set("clip.vision.feed_forward_length", shape.ff);
   head.set("clip.vision.projection_dim", static_cast<uint32_t>(embd));
   head.set("clip.vision.block_count", layers);
-  head.set("clip.vision.attention.head_count", kEncoderHeads);
+  head.set("clip.vision.attention.head_count", shape.heads);
   head.set("clip.vision.attention.layer_norm_epsilon", 1e-5F);
   head.set("clip.vision.image_mean", std::vector<float>(3, 0.5F));
   head.set("clip.vision.image_std", std::vector<float>(3, 0.5F));
-  head.finish(encoder_tensors(layers, embd), &model);
+  head.finish(encoder_tensors(shape, layers, embd), &model);
   return model;
 }
 

@@ -15,8 +15,14 @@ constexpr uint32_t kSynthRankMax = 1 << 12;
 // moves each output by about a third of its own size: what the model says changes, and stays sane.
 [[nodiscard]] Result<SynthModel> synth_lora(const Gguf& base, uint32_t rank, uint64_t seed);
 
-// A vision encoder of `layers` blocks (256 wide, pictures of 112 x 112 in patches of 14) with a
-// projection onto the embedding of `base`: LLaVA's form, F16.
-[[nodiscard]] Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t seed);
+struct SynthEncoder {
+  uint32_t image = 112, patch = 14;  // in pixels
+  uint32_t embd = 256, ff = 512, heads = 4;
+};
+
+// A vision encoder of `layers` blocks with a projection onto the embedding of `base`: LLaVA's form,
+// F16. The shape is the caller's word: patches and heads divide their wholes.
+[[nodiscard]] Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t seed,
+                                                 const SynthEncoder& shape = {});
 
 }  // namespace gantry

@@ -1,8 +1,10 @@
-// Lagrange's bound by subgradients. Most rounds look at few ways of each model, those that were
-// cheapest when all were looked at last; only what all ways say counts as a bound.
+// Lagrange's bound at the best prices. They come from the cheapest blend of few ways of each model;
+// the ways that are cheapest at these prices join the few, until none is new. Only what all ways
+// say counts as a bound: it holds at any prices, so nothing hangs on how exact the blend is.
 #include "plan/bound.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace gantry {
@@ -11,43 +13,29 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kRounding = 1e-14;  // of all terms of a sum
-constexpr size_t kFew = 48;          // ways of a model
-constexpr int kGathers = 4;
-constexpr double kHopeLeast = 0.05;  // of what is missing to the cut
-constexpr double kReachLeast = 0.02;  // of Polyak's step; below it rounds gain nothing
+constexpr size_t kFew = 4;           // ways of a model that one look at all of them adds
+constexpr double kOverCost = 1e4;    // of the cut, for a whole budget too much
+constexpr double kNear = 0.05;       // of what is missing to the cut
+constexpr size_t kBlendRowsMax = 640;  // the work grows with its square
+
+// Adds the ways to the few where they are new; false where none is.
+bool widen(const std::vector<std::vector<uint32_t>>& ways, std::vector<std::vector<uint32_t>>* few,
+           Blend* blend) {
+  bool wider = false;
+  for (size_t m = 0; m < ways.size(); ++m) {
+    for (const uint32_t w : ways[m]) {
+      if (std::ranges::find((*few)[m], w) != (*few)[m].end()) continue;
+      (*few)[m].push_back(w);
+      blend->add(m, w);
+      wider = true;
+    }
+  }
+  return wider;
+}
 
 }  // namespace
 
 double rounded_down(double sum, double terms) { return sum - kRounding * terms; }
-
-bool Node::open() const { return std::ranges::count(role, Role::kOpen) > 0; }
-
-void Node::decide(const Household& house, size_t unit, Role wanted) {
-  role[unit] = wanted;
-  for (const size_t m : house.units[unit].models) {
-    (wanted == Role::kStays ? live[m].turns : live[m].stays) = {};
-  }
-  if (wanted == Role::kStays) return;
-  scenario[unit] = turning++;
-  if (turning == 1) return;  // takes over the one scenario there was
-  const auto rows = static_cast<double>(turning);
-  std::vector<double> sum(house.stride, 0);
-  for (size_t i = 0; i < price.size(); ++i) sum[i % house.stride] += price[i];
-  for (double& p : price) p *= (rows - 1) / rows;
-  for (const double p : sum) price.push_back(p / rows);
-}
-
-Node root_of(const Household& house, std::vector<Live> live) {
-  Node root;
-  root.live = std::move(live);
-  root.role.assign(house.units.size(), Role::kOpen);
-  root.scenario.assign(house.units.size(), 0);
-  root.price.assign(house.stride, 0);
-  for (size_t u = 0; u < house.units.size(); ++u) {
-    if (house.units[u].role != Role::kOpen) root.decide(house, u, house.units[u].role);
-  }
-  return root;
-}
 
 Least Bound::least_of(size_t model, std::span<const uint32_t> ways, const double* price,
                       double factor) const {
@@ -58,18 +46,6 @@ Least Bound::least_of(size_t model, std::span<const uint32_t> ways, const double
     if (sum < least.value) least = {sum, w};
   }
   return least;
-}
-
-std::vector<double> Bound::held_price(const Node& node) const {
-  std::vector<double> sum(house_.stride, 0);
-  for (size_t i = 0; i < node.price.size(); ++i) sum[i % house_.stride] += node.price[i];
-  return sum;
-}
-
-const double* Bound::own_price(const Node& node, size_t unit,
-                               const std::vector<double>& held) const {
-  if (node.role[unit] != Role::kTurns) return held.data();
-  return node.price.data() + node.scenario[unit] * house_.stride;
 }
 
 std::vector<double> Bound::least_factors(const Node& node) const {
@@ -118,22 +94,18 @@ void Bound::begin(const Node& node, const std::vector<double>& factors, Priced* 
   }
 }
 
-void Bound::evaluate(const Node& node, const std::vector<Live>& live,
-                     const std::vector<double>& factors, Priced* now, Few* few) const {
-  const std::vector<double> held = held_price(node);
+void Bound::evaluate(const Node& node, const std::vector<double>& factors, Priced* now,
+                     std::vector<std::vector<uint32_t>>* cheapest) const {
+  const std::vector<double> held = node.held_price();
   double value = 0;
   for (size_t u = 0; u < house_.units.size(); ++u) {
     const bool turns = node.role[u] == Role::kTurns;
-    const double* own = own_price(node, u, held);
+    const double* own = node.own_price(u, held);
     double sum = 0;
     for (const size_t m : house_.units[u].models) {
-      const auto ways = turns ? live[m].turns : live[m].stays;
-      const double factor = turns ? factors[u] : 0;
+      const auto ways = turns ? node.live[m].turns : node.live[m].stays;
       const Least least =
-          few == nullptr
-              ? least_of(m, ways, own, factor)
-              : gather(m, ways, own, factor, few,
-                       turns ? &few->live[m].turns : &few->live[m].stays);
+          cheapest_of(m, ways, own, turns ? factors[u] : 0, &(*cheapest)[m]);
       (turns ? now->turns : now->stays)[m] = least.value;
       (turns ? now->turn_pick : now->stay_pick)[m] = least.way;
       sum += least.value;
@@ -147,131 +119,51 @@ void Bound::evaluate(const Node& node, const std::vector<Live>& live,
   now->value = rounded_down(value - prices, value + prices);
 }
 
-// How much more than its budget each scenario holds at these picks.
-std::vector<double> Bound::gradient(const Node& node, const Priced& now) const {
-  const size_t stride = house_.stride;
-  std::vector<double> over(node.scenarios() * stride, 0), held(stride, -1.0);
-  for (size_t u = 0; u < house_.units.size(); ++u) {
-    const bool turns = node.role[u] == Role::kTurns;
-    if (!turns && now.away[u]) continue;
-    double* sum = turns ? over.data() + node.scenario[u] * stride : held.data();
-    for (const size_t m : house_.units[u].models) {
-      const double* part = house_.parts(m, (turns ? now.turn_pick : now.stay_pick)[m]);
-      for (size_t d = 0; d < stride; ++d) sum[d] += part[d];
-    }
-  }
-  for (size_t i = 0; i < over.size(); ++i) over[i] += held[i % stride];
-  return over;
-}
-
-void Bound::watch(const Node& node, const Priced& now, Drift* drift) const {
-  const size_t stride = house_.stride, models = house_.columns.size();
-  const double weight = drift->mean.empty() ? 1 : 0.2;
-  drift->mean.resize(models * stride);
-  drift->square.resize(models * stride);
-  drift->away.resize(house_.units.size());
-  for (size_t m = 0; m < models; ++m) {
-    const bool turns = node.role[house_.columns[m].unit] == Role::kTurns;
-    const double* part = house_.parts(m, (turns ? now.turn_pick : now.stay_pick)[m]);
-    for (size_t d = 0; d < stride; ++d) {
-      double& mean = drift->mean[m * stride + d];
-      double& square = drift->square[m * stride + d];
-      mean += weight * (part[d] - mean);
-      square += weight * (part[d] * part[d] - square);
-    }
-  }
-  for (size_t u = 0; u < house_.units.size(); ++u) {
-    drift->away[u] += weight * ((now.away[u] ? 1 : 0) - drift->away[u]);
-  }
-}
-
-// least_of(), and adds the ways that pay least to `out`, a list of `few`.
-Least Bound::gather(size_t model, std::span<const uint32_t> ways, const double* price,
-                    double factor, Few* few, std::span<const uint32_t>* out) const {
-  if (ways.size() <= 2 * kFew) {
-    *out = ways;
-    return least_of(model, ways, price, factor);
-  }
-  *looked_ += 2 * ways.size();
-  Least least;
-  std::vector<std::pair<double, uint32_t>> all;
-  all.reserve(ways.size());
+// least_of(), and the kFew ways that pay least, in their order.
+Least Bound::cheapest_of(size_t model, std::span<const uint32_t> ways, const double* price,
+                         double factor, std::vector<uint32_t>* out) const {
+  *looked_ += ways.size();
+  std::array<Least, kFew> few;  // ascending
   for (const uint32_t w : ways) {
-    all.emplace_back(paid(model, w, price, factor), w);
-    if (all.back().first < least.value) least = {all.back().first, w};
+    const double sum = paid(model, w, price, factor);
+    if (sum >= few.back().value) continue;
+    size_t i = kFew - 1;
+    for (; i > 0 && sum < few[i - 1].value; --i) few[i] = few[i - 1];
+    few[i] = {sum, w};
   }
-  std::nth_element(all.begin(), all.begin() + kFew, all.end());
-  std::vector<uint32_t> list(out->begin(), out->end());
-  for (size_t i = 0; i < kFew; ++i) list.push_back(all[i].second);
-  std::ranges::sort(list);
-  list.erase(std::unique(list.begin(), list.end()), list.end());
-  few->lists.push_back(std::move(list));
-  *out = few->lists.back();
-  return least;
-}
-
-// Rounds over the few ways alone. Leaves the best prices in the node, not its bound.
-void Bound::walk(Node* node, int rounds, double cut, const std::vector<double>& factors,
-                 Priced* best, Raised* out) const {
-  Priced now = *best;
-  Node at = *node;
-  best->value = -kInfinity;
-  double reach = 1;
-  int stalled = 0;
-  for (int i = 0; i < rounds; ++i) {
-    evaluate(at, out->few.live, factors, &now, nullptr);
-    watch(at, now, &out->drift);
-    if (now.value > best->value) {
-      if (now.value - best->value > 1e-4 * (cut - best->value)) stalled = 0;
-      *best = now;
-      node->price = at.price;
-    } else if (++stalled >= 3) {
-      stalled = 0;
-      reach /= 2;
-      at.price = node->price;
-      now = *best;
-    }
-    if (best->value >= cut || reach < kReachLeast) return;
-    const std::vector<double> over = gradient(at, now);
-    double norm = 0;
-    for (size_t k = 0; k < over.size(); ++k) {
-      if (at.price[k] > 0 || over[k] > 0) norm += over[k] * over[k];
-    }
-    if (norm < 1e-18) return;
-    const double step = reach * (cut - now.value) / norm;
-    for (size_t k = 0; k < over.size(); ++k) {
-      at.price[k] = std::max(0.0, at.price[k] + step * over[k]);
-    }
+  out->clear();
+  for (const Least& one : few) {
+    if (!std::isinf(one.value)) out->push_back(one.way);
   }
+  return few.front();
 }
 
 void Bound::raise(Node* node, int rounds, double cut, Raised* out) const {
   const std::vector<double> factors = least_factors(*node);
   *out = {};
-  out->few.live.resize(house_.columns.size());
+  out->few.resize(house_.columns.size());
+  Node at = *node;
   Priced now;
-  begin(*node, factors, &now);
-  for (size_t m = 0; m < house_.columns.size(); ++m) {
-    if (node->role[house_.columns[m].unit] == Role::kOpen) {
-      out->few.live[m].turns = node->live[m].turns;
-    }
-  }
-  evaluate(*node, node->live, factors, &now, &out->few);
+  begin(at, factors, &now);
+  std::vector<std::vector<uint32_t>> cheapest(house_.columns.size());
+  evaluate(at, factors, &now, &cheapest);
   out->priced = now;
   node->bound = std::max(node->bound, now.value);
-  std::vector<double> price = node->price;
-  for (int i = 0; i < kGathers && node->bound < cut; ++i) {
-    walk(node, rounds, cut, factors, &now, out);
-    const double hoped = now.value;
-    evaluate(*node, node->live, factors, &now, &out->few);
+  Blend blend(house_, at, factors, now.unit_turns, kOverCost * cut);
+  for (int i = 0; i < rounds && node->bound < cut && blend.rows() <= kBlendRowsMax; ++i) {
+    if (!widen(cheapest, &out->few, &blend) || !blend.solve(looked_)) break;
+    at.price = blend.price();
+    evaluate(at, factors, &now, &cheapest);
     node->bound = std::max(node->bound, now.value);
     if (now.value > out->priced.value) {
       out->priced = now;
-      price = node->price;
+      node->price = at.price;
     }
-    if (hoped - now.value <= kHopeLeast * (cut - now.value)) break;
+    if (blend.cost() - out->priced.value <= kNear * (cut - out->priced.value)) break;
   }
-  node->price = price;
+  if (!blend.solved()) return;
+  out->blend = blend.fractions();
+  for (size_t u = 0; u < house_.units.size(); ++u) out->away.push_back(blend.away(u));
 }
 
 }  // namespace gantry

@@ -2,31 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <span>
 #include <vector>
 
-#include "plan/household.h"
-#include "plan/round.h"
+#include "plan/blend.h"
+#include "plan/node.h"
 
 namespace gantry {
-
-// Some roles said, the others open; of each model the ways that are still worth looking at.
-struct Node {
-  std::vector<Role> role;        // of each unit
-  std::vector<size_t> scenario;  // of each unit that takes turns
-  size_t turning = 0;            // units; without any there is one scenario all the same
-  std::vector<Live> live;        // of each model
-  std::vector<double> price;     // (scenario, stride): of all of the budget
-  double bound = 0;
-
-  // A unit that begins to take turns gets a scenario and its share of the prices there are.
-  void decide(const Household& house, size_t unit, Role wanted);
-  size_t scenarios() const { return turning == 0 ? 1 : turning; }
-  bool open() const;
-};
-Node root_of(const Household& house, std::vector<Live> live);
 
 // Of each model and unit at one set of prices.
 struct Priced {
@@ -37,22 +20,12 @@ struct Priced {
   std::vector<bool> away;            // of a unit: takes turns, or would where it is open
 };
 
-// How picks moved while prices did: running means, and means of squares.
-struct Drift {
-  std::vector<double> mean, square;  // (model, stride)
-  std::vector<double> away;          // of a unit, as 0 or 1
-};
-
-// The ways of each model that paid least when all were looked at.
-struct Few {
-  std::deque<std::vector<uint32_t>> lists;
-  std::vector<Live> live;
-};
-
 struct Raised {
-  Priced priced;  // at the node's prices
-  Drift drift;
-  Few few;
+  Priced priced;                           // at the node's prices
+  std::vector<std::vector<uint32_t>> few;  // of each model, ways that were cheapest at some prices
+  // Of the cheapest blend of these: see blend.h. Empty where there was no need of one.
+  std::vector<Fraction> blend;
+  std::vector<double> away;  // (unit): the fraction of an open one that takes turns
 };
 
 struct Least {
@@ -65,7 +38,8 @@ class Bound {
   // Counts the ways it looks at in *looked.
   Bound(const Household& house, uint64_t* looked) : house_(house), looked_(looked) {}
 
-  // Moves the node's prices to raise its bound, until it is `cut` or the rounds are over.
+  // Moves the node's prices to raise its bound, until it is `cut`, or as high as prices can raise
+  // it, or the rounds are over.
   void raise(Node* node, int rounds, double cut, Raised* out) const;
 
   double paid(size_t model, uint32_t way, const double* price, double factor) const {
@@ -80,23 +54,15 @@ class Bound {
   }
   Least least_of(size_t model, std::span<const uint32_t> ways, const double* price,
                  double factor) const;
-  // Prices of models that stay: the sum over scenarios.
-  std::vector<double> held_price(const Node& node) const;
-  // Of a unit in its role; `held` is held_price().
-  const double* own_price(const Node& node, size_t unit, const std::vector<double>& held) const;
   // The least share of swaps that each unit can have, whatever the open units do.
   std::vector<double> least_factors(const Node& node) const;
 
  private:
   void begin(const Node& node, const std::vector<double>& factors, Priced* now) const;
-  void evaluate(const Node& node, const std::vector<Live>& live,
-                const std::vector<double>& factors, Priced* now, Few* few) const;
-  Least gather(size_t model, std::span<const uint32_t> ways, const double* price, double factor,
-               Few* few, std::span<const uint32_t>* out) const;
-  std::vector<double> gradient(const Node& node, const Priced& now) const;
-  void watch(const Node& node, const Priced& now, Drift* drift) const;
-  void walk(Node* node, int rounds, double cut, const std::vector<double>& factors, Priced* best,
-            Raised* out) const;
+  void evaluate(const Node& node, const std::vector<double>& factors, Priced* now,
+                std::vector<std::vector<uint32_t>>* cheapest) const;
+  Least cheapest_of(size_t model, std::span<const uint32_t> ways, const double* price,
+                    double factor, std::vector<uint32_t>* out) const;
 
   const Household& house_;
   uint64_t* looked_;

@@ -49,22 +49,5 @@ TEST(Bound, NoAnswerCostsLess) {
   EXPECT_GT(raised_above_start, 30);
 }
 
-TEST(Bound, ANewScenarioTakesItsShareOfThePrices) {
-  const std::vector<Way> ways = {{1, 1, {6}}, {2, 1, {3}}};
-  const auto house =
-      make_household({{8}, {ways, ways, ways}, {1, 1, 1}, {false, false, false}, {}, {}});
-  ASSERT_TRUE(house);
-  const AllWays all(*house);
-  uint64_t looked = 0;
-  const Bound bound(*house, &looked);
-  Node node = root_of(*house, all.live);
-  node.price[0] = 6;
-  for (size_t u = 0; u < 3; ++u) {
-    node.decide(*house, u, Role::kTurns);
-    EXPECT_DOUBLE_EQ(bound.held_price(node)[0], 6);
-    EXPECT_EQ(node.price.size(), (u + 1) * house->stride);
-  }
-}
-
 }  // namespace
 }  // namespace gantry

@@ -69,12 +69,24 @@ const Style& style_of(const std::string& architecture) {
 struct Kind {
   bool attends = false, experts = false;
   uint32_t device = 0, k_width = 0, v_width = 0, window = 0;
-  const TensorGroup* weights = nullptr;  // the most of those alike; may be absent
-  bool same(const Kind& other) const {
-    return attends == other.attends && experts == other.experts && device == other.device &&
-           k_width == other.k_width && v_width == other.v_width && window == other.window;
-  }
+  const TensorGroup* weights = nullptr;  // where they are copied: the first of those alike
+  bool operator==(const Kind&) const = default;
 };
+
+// Of each layer; of those whose tensors have the same sizes the first one's.
+using Weights = std::vector<const TensorGroup*>;
+
+Weights weights_of(const ModelCard& card) {
+  Weights out(card.layers);
+  std::map<std::pair<std::vector<uint64_t>, std::vector<uint64_t>>, const TensorGroup*> alike;
+  for (const TensorGroup& group : card.groups) {
+    if (group.part != Part::kLayer || group.layer < 0) continue;
+    if (static_cast<uint32_t>(group.layer) >= card.layers) continue;
+    const auto first = alike.emplace(std::pair(group.sizes, group.expert_sizes), &group).first;
+    out[static_cast<size_t>(group.layer)] = first->second;
+  }
+  return out;
+}
 
 // Some type stores so many elements in so many bytes.
 bool could_be(uint64_t bytes, uint64_t elements) {
@@ -86,25 +98,22 @@ bool could_be(uint64_t bytes, uint64_t elements) {
   return false;
 }
 
-bool more_bytes(const TensorGroup* one, const TensorGroup* other) {
-  return one != nullptr && (other == nullptr || one->bytes > other->bytes);
-}
-
-bool repeats(std::span<const Kind> run, size_t period) {
-  for (size_t i = period; i < run.size(); ++i) {
-    if (!run[i].same(run[i - period])) return false;
-  }
-  return true;
+// The last rounds are all as the one before them.
+bool repeats(std::span<const Kind> kinds, size_t period, size_t rounds) {
+  if (kinds.size() < (rounds + 1) * period) return false;
+  const std::span<const Kind> last = kinds.last(rounds * period);
+  return std::ranges::equal(last, std::span(last.data() - period, last.size()));
 }
 
 class Draw {
  public:
-  Draw(const Wish& wish, const std::vector<Split>& splits, bool every_layer);
+  Draw(const Wish& wish, const std::vector<Split>& splits, const Weights& weights,
+       bool every_layer = false);
   std::string key() const;  // equal where bytes() are
   std::vector<uint64_t> bytes();
 
  private:
-  std::vector<Kind> kinds(const std::vector<Split>& splits) const;
+  std::vector<Kind> kinds(const std::vector<Split>& splits, const Weights& weights) const;
   void choose_layers(bool every_layer, const std::vector<Kind>& all);
 
   Id weight(uint64_t elements, bool favoured = false) const;
@@ -158,7 +167,8 @@ bool is_quantised(CacheType type) {
   return type != CacheType::kF32 && type != CacheType::kF16 && type != CacheType::kBf16;
 }
 
-Draw::Draw(const Wish& wish, const std::vector<Split>& splits, bool every_layer)
+Draw::Draw(const Wish& wish, const std::vector<Split>& splits, const Weights& weights,
+           bool every_layer)
     : wish_(wish), card_(*wish.card), style_(style_of(card_.architecture)) {
   devices_ = static_cast<uint32_t>(splits.size()) + 1;
   uint32_t resident = 0;
@@ -176,18 +186,15 @@ Draw::Draw(const Wish& wish, const std::vector<Split>& splits, bool every_layer)
   const uint64_t batch = whole ? context : std::min<uint64_t>(wish.ubatch, context);
   t_ = up_to(std::min(batch, cells_ * streams_), streams_);
   outputs_ = std::min(t_, whole ? batch : answers_of(wish));
-  choose_layers(every_layer, kinds(splits));
+  choose_layers(every_layer, kinds(splits, weights));
   s_.expect(layers_.size());
 }
 
-std::vector<Kind> Draw::kinds(const std::vector<Split>& splits) const {
+std::vector<Kind> Draw::kinds(const std::vector<Split>& splits, const Weights& weights) const {
   std::vector<Kind> all(card_.layers);
-  for (const TensorGroup& group : card_.groups) {
-    if (group.part != Part::kLayer || group.layer < 0) continue;
-    if (static_cast<uint32_t>(group.layer) >= card_.layers) continue;
-    Kind& kind = all[static_cast<size_t>(group.layer)];
-    kind.weights = &group;
-    kind.experts = group.expert_bytes.n > 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i].weights = weights[i];
+    all[i].experts = weights[i] != nullptr && weights[i]->expert_bytes.n > 0;
   }
   for (size_t i = 0; i < std::min<size_t>(all.size(), card_.kv.size()); ++i) {
     const LayerKv& kv = card_.kv[i];
@@ -205,26 +212,23 @@ std::vector<Kind> Draw::kinds(const std::vector<Split>& splits) const {
       all[next++].device = static_cast<uint32_t>(d);
     }
   }
+  for (Kind& kind : all) {
+    if (kind.device + 1 < devices_ || devices_ == 1) kind.weights = nullptr;  // never copied
+  }
   return all;
 }
 
-// Of layers in a repeating pattern a few rounds, on each device; what follows stays in step.
+// Of a stretch that repeats a pattern a few rounds, on each device; what follows stays in step.
 void Draw::choose_layers(bool every_layer, const std::vector<Kind>& all) {
-  for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
-    while (end < all.size() && all[end].device == all[begin].device) ++end;
-    const std::span<const Kind> run(&all[begin], end - begin);
-    size_t period = 1;
-    while (period < run.size() && !repeats(run, period)) ++period;
-    const size_t least = period == 1 ? kAlike : kRounds * period;
-    const size_t left_out =
-        every_layer || run.size() <= least ? 0 : (run.size() - least) / period * period;
-    const size_t first = layers_.size();
-    layers_.insert(layers_.end(), run.begin(), run.end() - static_cast<ptrdiff_t>(left_out));
-    for (size_t i = run.size() - left_out; i < run.size(); ++i) {
-      for (size_t j = first; j < layers_.size(); ++j) {
-        if (!layers_[j].same(run[i])) continue;
-        if (more_bytes(run[i].weights, layers_[j].weights)) layers_[j].weights = run[i].weights;
-      }
+  size_t first = 0;  // of this device
+  for (const Kind& kind : all) {
+    if (!layers_.empty() && layers_.back().device != kind.device) first = layers_.size();
+    layers_.push_back(kind);
+    const std::span<const Kind> run(&layers_[first], layers_.size() - first);
+    for (size_t period = 1; !every_layer && (kRounds + 1) * period <= run.size(); ++period) {
+      if (!repeats(run, period, period == 1 ? kAlike : kRounds)) continue;
+      layers_.resize(layers_.size() - period);
+      break;
     }
   }
 }
@@ -234,7 +238,7 @@ void Draw::choose_layers(bool every_layer, const std::vector<Kind>& all) {
 // mean; v and down get the larger one, as quantisers do.
 Id Draw::weight(uint64_t elements, bool favoured) const {
   uint64_t bytes = 0;
-  if (at_.weights != nullptr && at_.device + 1 == devices_ && devices_ > 1) {
+  if (at_.weights != nullptr) {
     const double mean = card_.parameters == 0
                             ? Sketch::kF16
                             : static_cast<double>(card_.weight_bytes.n) /
@@ -647,7 +651,7 @@ std::string Draw::key() const {
     for (const uint64_t part :
          {uint64_t{kind.device}, uint64_t{kind.attends}, uint64_t{kind.experts},
           uint64_t{kind.k_width}, uint64_t{kind.v_width}, uint64_t{kind.window},
-          kind.device + 1 < devices_ || kind.weights == nullptr ? 0 : kind.weights->bytes.n}) {
+          kind.weights == nullptr ? 0 : static_cast<uint64_t>(kind.weights->layer) + 1}) {
       out += ' ' + std::to_string(part);
     }
   }
@@ -684,7 +688,8 @@ const std::vector<uint64_t>& Drawings::of(const std::vector<Split>& splits) {
   if (wish_.card->layers == 0) {
     return known_.emplace("", std::vector<uint64_t>(splits.size() + 1)).first->second;
   }
-  Draw draw(wish_, splits, false);
+  if (weights_.empty()) weights_ = weights_of(*wish_.card);
+  Draw draw(wish_, splits, weights_);
   const std::string key = draw.key();
   const auto known = known_.find(key);
   if (known != known_.end()) return known->second;
@@ -693,7 +698,7 @@ const std::vector<uint64_t>& Drawings::of(const std::vector<Split>& splits) {
 
 Drawn draw_llama(const Wish& wish, const std::vector<Split>& splits, bool every_layer) {
   if (wish.card->layers == 0) return {std::vector<uint64_t>(splits.size() + 1, 0)};
-  return {Draw(wish, splits, every_layer).bytes()};
+  return {Draw(wish, splits, weights_of(*wish.card), every_layer).bytes()};
 }
 
 }  // namespace gantry

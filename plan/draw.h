@@ -16,8 +16,9 @@ struct Drawn {
 };
 
 // The whole of wish.card in one process with wish's batch, context and cache. Of layers that repeat
-// a pattern a few rounds are drawn, for the allocator then goes round in circles. `every_layer`:
-// for tests. Architectures that are not known are drawn as llama's, with whatever the card says.
+// a pattern a few rounds are drawn, for the allocator then goes round in circles; where weights of
+// the host are copied to a device, their types are part of the pattern. `every_layer`: for tests.
+// Architectures that are not known are drawn as llama's, with whatever the card says.
 Drawn draw_llama(const Wish& wish, const std::vector<Split>& splits, bool every_layer = false);
 
 // The same for many splits of one wish, which must outlive it: those that only differ in how many
@@ -29,6 +30,7 @@ class Drawings {
 
  private:
   const Wish& wish_;
+  std::vector<const TensorGroup*> weights_;  // of each layer; see draw.cc
   std::map<std::string, std::vector<uint64_t>> known_;
 };
 

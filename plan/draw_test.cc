@@ -47,6 +47,44 @@ TEST(Draw, AFewLayersAreAsGoodAsAll) {
   }
 }
 
+// As Q4_K_M has it: v and down are Q6_K in the first and last eighth and in every third between.
+Wish mixed(const Shape& shape) {
+  Wish wish = wish_for("m", llama_card(shape));
+  wish.context = 4096;
+  ModelCard& card = *wish.card;
+  const auto q4 = [](uint64_t elements) { return elements / 256 * 144; };
+  const uint64_t embd = shape.embd, square = embd * embd, wide = embd * shape.ffn;
+  const uint64_t key = square / shape.heads * shape.heads_kv;
+  for (TensorGroup& group : card.groups) {
+    if (group.part != Part::kLayer) continue;
+    const auto i = static_cast<uint32_t>(group.layer), eighth = shape.layers / 8;
+    const bool more = i < eighth || i >= shape.layers - eighth || (i - eighth) % 3 == 2;
+    const auto better = [&](uint64_t elements) {
+      return more ? elements / 256 * 210 : q4(elements);
+    };
+    group.sizes = {q4(square), q4(square), q4(key), better(key), q4(wide), q4(wide), better(wide)};
+    card.parameters += 2 * square + 2 * key + 3 * wide;
+  }
+  card.weight_bytes = Bytes{card.parameters * 5 / 8};
+  return wish;
+}
+
+TEST(Draw, TypesArePartOfThePattern) {
+  for (const Shape& shape : {Shape{2048, 22, 32, 4, 5632, 32000, 4096},
+                             Shape{4096, 36, 32, 8, 12288, 151936, 32768},
+                             Shape{8192, 80, 64, 8, 28672, 128256, 32768}}) {
+    Wish wish = mixed(shape);
+    for (const bool flash : {false, true}) {
+      wish.flash_attention = flash;
+      for (uint32_t resident = 1; resident < shape.layers; resident += 1 + shape.layers / 20) {
+        const std::vector<Split> splits = {{"a", resident}};
+        EXPECT_EQ(draw_llama(wish, splits).bytes, draw_llama(wish, splits, true).bytes)
+            << shape.layers << " " << resident << (flash ? " flash" : "");
+      }
+    }
+  }
+}
+
 TEST(Draw, OnceForSplitsThatAreAlike) {
   const Wish wish = sample("llama", 32);
   Drawings drawings(wish);

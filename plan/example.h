@@ -50,7 +50,7 @@ inline ModelCard whisper_card() {
   card.heads = card.heads_kv = 3;
   card.ffn = 384;
   card.vocab = 51864;
-  card.audio_context = 200;
+  card.audio_context = 200, card.audio_mels = 80;
   card.text_context = card.context_trained = 64;
   card.groups.push_back({Part::kEmbedding, -1, Bytes{9982464}, {}, 2});
   for (int i = 0; i < 4; ++i) {

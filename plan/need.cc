@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "plan/draw.h"
+#include "plan/draw_vision.h"
+#include "plan/draw_whisper.h"
 
 namespace gantry {
 
@@ -18,8 +20,9 @@ constexpr uint64_t kFloat = 4;  // graphs compute in F32
 constexpr Bytes kLlamaBase = KiB(18'740);
 // The same for an encoder: no chat template, no sampler. 14.4 and 14.5 MiB were seen.
 constexpr Bytes kEncoderBase = KiB(14'850);
-// gantry-worker speech: 13.3 MiB were seen.
-constexpr Bytes kWhisperBase = MiB(14);
+// gantry-worker speech, beside ggml's buffers, the vocabulary and the sound: 7.9 MiB of resident
+// size were seen, 5.1 MiB of proportional.
+constexpr Bytes kWhisperBase = KiB(8'704);
 // ffmpeg turning a recording into 16 kHz mono: 51 MiB were seen.
 constexpr Bytes kMediaBase = MiB(56);
 // gantry-decode: 2.6 MiB of proportional and 5.7 MiB of resident size were seen.
@@ -33,8 +36,6 @@ constexpr uint64_t kVocabularyFactor = 8;
 constexpr uint64_t kTokenBytes = 160;
 constexpr uint64_t kWhisperTokenBytes = 200;  // two ordered maps, and rows of probabilities
 constexpr uint64_t kSamplerTokenBytes = 16;   // a candidate and its logit, per sequence
-// Graph nodes of whisper.cpp's schedulers: 1.5 MB in each of its four.
-constexpr Bytes kWhisperGraphBase{1'560'000};
 // Rows of logits that a decoder started without a prompt touches: it is fed four tokens, then
 // one at a time.
 constexpr uint64_t kWhisperRows = 16;
@@ -83,7 +84,6 @@ Bytes card_kv(const Wish& wish) {
 
 Bytes weights_of(const Wish& wish) {
   Bytes sum = wish.card->weight_bytes + wish.lora;
-  if (wish.engine == EngineKind::kWhisper) sum = std::max(sum, wish.card->file_bytes);
   if (wish.mmproj) sum += wish.mmproj->weight_bytes;
   return sum;
 }
@@ -109,22 +109,23 @@ Bytes repacked_twin(const Wish& wish) {
 Need host_base(const Wish& wish) {
   Need need{kHost, weights_of(wish), card_kv(wish), {}, overhead_bytes(wish)};
   if (wish.engine == EngineKind::kWhisper) {
-    need.compute = whisper_graph_bytes(*wish.card, false);
+    need.compute = whisper_graph_bytes(*wish.card, false).back();
+    if (!wish.measured_overhead) need.overhead += whisper_sound_bytes(*wish.card);
     return need;
   }
   if (!wish.measured_overhead) need.overhead += llama_work_bytes(wish);  // measured with the rest
-  if (wish.mmproj) need.compute += vision_graph_bytes(*wish.mmproj);
+  if (wish.mmproj) need.compute += vision_graph_bytes(wish);
   return need;
 }
 
 // All of whisper's layers are on one accelerator: the first that has any.
 std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator) {
   Need host = host_base(wish);
-  Need device{accelerator, host.weights, host.kv, whisper_graph_bytes(*wish.card, true),
-              kAcceleratorDevice};
+  const std::vector<Bytes> graphs = whisper_graph_bytes(*wish.card, true);
+  Need device{accelerator, host.weights, host.kv, graphs.front(), kAcceleratorDevice};
   host.overhead += kAcceleratorHost;
   host.weights = host.kv = {};
-  host.compute = {4 * kWhisperGraphBase.n};
+  host.compute = graphs.back();
   return {device, host};
 }
 
@@ -209,7 +210,7 @@ std::vector<Need> NeedTable::Parts::split(const std::vector<Split>& splits) {
   uint32_t next = layers - std::min(layers, resident);
   rest.kv = sum_of(kv, 0, next);
   rest.compute = Bytes{graphs.back()} + output_rows;
-  if (wish.mmproj && wish.encoder_on_cpu) rest.compute += vision_graph_bytes(*wish.mmproj);
+  if (wish.mmproj && wish.encoder_on_cpu) rest.compute += vision_graph_bytes(wish);
   std::vector<Need> needs;
   for (size_t i = 0; i < splits.size(); ++i) {
     Need& device = needs.emplace_back();
@@ -227,7 +228,7 @@ std::vector<Need> NeedTable::Parts::split(const std::vector<Split>& splits) {
     if (wish.mmproj && !wish.encoder_on_cpu && i == 0) {
       moved += wish.mmproj->weight_bytes;
       rest.weights -= wish.mmproj->weight_bytes;
-      device.compute += vision_graph_bytes(*wish.mmproj);
+      device.compute += vision_graph_bytes(wish);
     }
     device.weights = moved;
   }
@@ -326,33 +327,35 @@ Bytes output_bytes(const Wish& wish) {
   return {product({rows, uint64_t{card.vocab} + (whole ? card.embd : 0), kFloat})};
 }
 
-// One image at the size that the file names; the largest of its three stages. 0.64 MiB were
-// logged for 145 patches of width 128, feed-forward 384, 4 heads.
-Bytes vision_graph_bytes(const ModelCard& mmproj) {
-  if (mmproj.patch_size == 0) return {};
-  const uint64_t side = mmproj.image_size / mmproj.patch_size;
-  const uint64_t t = side * side + 1, e = mmproj.embd, f = mmproj.ffn;
-  const Bytes image{product({3, mmproj.image_size, mmproj.image_size, kFloat})};
-  const Bytes columns{product({3, mmproj.patch_size, mmproj.patch_size, t, kFloat})};
-  const Bytes attention =
-      Bytes{product({mmproj.heads, t, t, kFloat})} + Bytes{product({5 * e, t, kFloat})};
-  const Bytes ffn{product({3 * e + 2 * f, t, kFloat})};
-  return image + std::max({columns, attention, ffn});
+// As without flash attention: encoders of the Qwen kind warm up with far larger images than their
+// file names, which the scores of all patches make up for.
+Bytes vision_graph_bytes(const Wish& wish) {
+  return Bytes{draw_vision(*wish.mmproj, wish.card->embd, false)};
 }
 
-// Seen: convolutions 0.50, encoder 0.57, cross attention 0.11, decoder 13.36 MB besides the
-// graph's nodes, for 200 frames of width 96 and 64 tokens over 51,864 words; flash attention on.
-Bytes whisper_graph_bytes(const ModelCard& card, bool on_accelerator) {
-  const uint64_t frames = card.audio_context, s = card.embd, f = card.ffn;
-  const Bytes conv = Bytes{product({2, frames, 80 + 120 + s, kFloat})} +
-                     Bytes{product({frames, 3 * s / 2 + s, kFloat})};
-  const Bytes encode{product({frames, 4 * s + 2 * f, kFloat})};
-  const Bytes cross{product({frames, 2 * s, kFloat})};
-  const uint64_t tokens = card.text_context;
-  const uint64_t rows = on_accelerator ? tokens : std::min(tokens, kWhisperRows);
-  const Bytes decode = Bytes{product({rows, card.vocab, kFloat})} +
-                       Bytes{product({tokens, 4 * s + 2 * f, kFloat})};
-  return conv + encode + cross + decode + Bytes{4 * kWhisperGraphBase.n};
+std::vector<Bytes> whisper_graph_bytes(const ModelCard& card, bool on_accelerator) {
+  const uint64_t rows =
+      on_accelerator ? card.text_context : std::min<uint64_t>(card.text_context, kWhisperRows);
+  const WhisperGraphs graphs = draw_whisper(card, on_accelerator, rows);
+  std::vector<Bytes> out(on_accelerator ? 2 : 1);
+  for (const std::vector<uint64_t>& graph : graphs) {
+    for (size_t i = 0; i < out.size(); ++i) out[i] += Bytes{graph[i]};
+  }
+  out.back() += Bytes{graphs.size() * kWhisperNodeBytes};
+  return out;
+}
+
+// A window of samples as they are in the file, as floats, and with half a minute of silence behind
+// them, as log_mel_spectrogram() has it; the spectrogram of all that, and the window's part of it.
+Bytes whisper_sound_bytes(const ModelCard& card) {
+  constexpr uint64_t kSamples = 320, kStep = 160;  // of a frame of the encoder; of a spectrum
+  constexpr uint64_t kSilence = 30 * 16'000;
+  const uint64_t window = product({card.audio_context, kSamples}), padded = window + kSilence;
+  const Bytes sound{product({window, 2 + kFloat}) + product({padded, kFloat})};
+  const Bytes spectrum{product({padded / kStep, card.audio_mels, kFloat}) +
+                       product({2, card.audio_context, card.audio_mels, kFloat})};
+  // Products convert their second operand, F16 at most, as llama_work_bytes() has it.
+  return sound + spectrum + Bytes{product({2, card.audio_context, card.ffn})};
 }
 
 Bytes overhead_bytes(const Wish& wish) {

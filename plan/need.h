@@ -40,10 +40,13 @@ Bytes llama_work_bytes(const Wish& wish);
 uint64_t answers_of(const Wish& wish);
 // Answers on their way to the caller, in host memory.
 Bytes output_bytes(const Wish& wish);
-// The vision encoder's graph for one image.
-Bytes vision_graph_bytes(const ModelCard& mmproj);
-// whisper.cpp's four graphs; on the CPU only what its worker ever touches of the decoder's.
-Bytes whisper_graph_bytes(const ModelCard& card, bool on_accelerator);
+// The graph of wish.mmproj for one image.
+Bytes vision_graph_bytes(const Wish& wish);
+// whisper.cpp's four graphs on the accelerator, where there is one, and in host memory, which is
+// last; on the CPU only what its worker ever touches of the decoder's.
+std::vector<Bytes> whisper_graph_bytes(const ModelCard& card, bool on_accelerator);
+// Sound on its way through whisper's worker, and the work buffer of the CPU.
+Bytes whisper_sound_bytes(const ModelCard& card);
 // One process: libraries, vocabulary, request handling.
 Bytes overhead_bytes(const Wish& wish);
 

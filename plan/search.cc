@@ -10,17 +10,17 @@
 // takes turns pays those of its own scenario. Whatever the prices, the least that each model can
 // pay with its cost, summed, less all prices, is at most the cost of any answer (Lagrange): no
 // constraint joins the models any more. An open unit pays the less of two: staying, or its cost in
-// turn, unpriced, with the least swaps that it can have. Prices are raised where more is held than
-// the budget and lowered where less is (subgradient, Polyak's step); a node inherits its parent's.
+// turn, unpriced, with the least swaps that it can have. The prices that say most are those of the
+// cheapest blend of fractions of ways, a linear program (blend.cc); a node begins at its parent's.
 //
 // Pruning. With what a model pays more for a way than for its cheapest, the bound says what an
 // answer with this way costs at least: ways, and roles of units, that cannot be better are
 // dropped, as are those that do not fit beside the least of the others.
 //
-// Branching. Of more than kSetUnitsMax open units on the one whose role changes most while prices
-// move; of fewer, on every set of units that take turns: what swaps cost depends on the whole set,
+// Branching. Of more than kSetUnitsMax open units on the one whose role the blend splits most; of
+// fewer, on every set of units that take turns: what swaps cost depends on the whole set,
 // so each gets a bound of its own (sets.cc), and the least is searched first. Then on ways: those
-// that hold more of a device than the average while prices moved, and those that hold less.
+// that hold more of a device than the model's blend does, and those that hold less.
 // Where few combinations are left they are all tried, cheapest first, under the same bound: models
 // that stay one after another, then each unit that takes turns by itself, as these do not meet.
 //
@@ -48,10 +48,8 @@ constexpr uint64_t kWaysPerNode = 256;
 constexpr double kTolerance = 1e-12;   // what is better by less is not looked for
 constexpr double kFitSlack = 1e-9;     // of a budget
 constexpr size_t kDepthMax = 400;
-constexpr int kRootRounds = 60, kNodeRounds = 24;
+constexpr int kRootRounds = 20, kNodeRounds = 12;
 constexpr double kFewCombinations = 3e4;
-constexpr uint64_t kTryWays = 1'000'000;  // looked at before a set is put off
-constexpr size_t kTriesMax = 40;
 
 class Search {
  public:
@@ -142,7 +140,7 @@ class Search {
     if (open > kSetUnitsMax) return branch_on_role(node, raised, depth);
     if (open > 0) return branch_on_sets(node, depth);
     if (combinations(node) <= kFewCombinations) return try_all(node);
-    branch_on_ways(std::move(node), raised.drift, depth);
+    branch_on_ways(std::move(node), raised.blend, depth);
   }
 
   // The only unit in turn need not be: it is the same as where it stays.
@@ -159,16 +157,30 @@ class Search {
     return size;
   }
 
+  // From the ways that have most part in the blend.
   void try_rounding(const Node& node, const Raised& raised) {
     const Priced& now = raised.priced;
     Answer answer{std::vector<uint32_t>(models_), node.role, 0};
+    std::vector<Live> live(models_);
     for (size_t u = 0; u < units_; ++u) {
       answer.role[u] = now.away[u] ? Role::kTurns : Role::kStays;
       for (const size_t m : house_.units[u].models) {
         answer.pick[m] = (now.away[u] ? now.turn_pick : now.stay_pick)[m];
+        (node.role[u] == Role::kTurns ? live[m].turns : live[m].stays) = raised.few[m];
+        if (node.role[u] == Role::kOpen) live[m].turns = node.live[m].turns;
       }
     }
-    if (auto rounded = round_off(house_, raised.few.live, std::move(answer), &looked_)) {
+    std::vector<double> most(models_, 0);
+    for (const Fraction& one : raised.blend) {
+      if (one.part <= most[one.model] || now.away[house_.columns[one.model].unit] !=
+                                             (node.role[house_.columns[one.model].unit] ==
+                                              Role::kTurns)) {
+        continue;
+      }
+      most[one.model] = one.part;
+      answer.pick[one.model] = one.way;
+    }
+    if (auto rounded = round_off(house_, live, std::move(answer), &looked_)) {
       offer(std::move(*rounded));
     }
   }
@@ -246,7 +258,7 @@ class Search {
     const double slack = cut() - now.value;
     if (slack <= 0) return false;
     const std::vector<double> factors = bounds_.least_factors(*node);
-    const std::vector<double> held = bounds_.held_price(*node);
+    const std::vector<double> held = node->held_price();
     const std::vector<double> nothing(house_.stride, 0);
     const Floor floor = floor_of(*node);
     Node next = *node;
@@ -262,7 +274,7 @@ class Search {
         }
         if (role != Role::kStays) {
           const double* own =
-              role == Role::kTurns ? bounds_.own_price(*node, u, held) : nothing.data();
+              role == Role::kTurns ? node->own_price(u, held) : nothing.data();
           const double limit = slack - (now.unit_turns[u] - least) + now.turns[m];
           const auto room = room_of(*node, floor, m, Role::kTurns);
           keep(m, &live.turns, own, factors[u], limit, room.data(), lists);
@@ -299,7 +311,8 @@ class Search {
     double most = -1, difference = -1;
     for (size_t u = 0; u < units_; ++u) {
       if (node.role[u] != Role::kOpen) continue;
-      const double unsure = std::min(raised.drift.away[u], 1 - raised.drift.away[u]);
+      const double away = raised.away.empty() ? 0 : raised.away[u];
+      const double unsure = std::min(away, 1 - away);
       const double gap = std::abs(now.unit_stays[u] - now.unit_turns[u]);
       if (unsure < most || (unsure == most && gap <= difference)) continue;
       most = unsure;
@@ -318,58 +331,33 @@ class Search {
   }
 
   // The set with the least bound next: first its prices are looked for, which raises the bounds of
-  // other sets too, then it is searched for a while, which often finds something to beat for all;
-  // those that were not finished are searched to the end last.
+  // other sets too; where it is still the least, it is searched.
   void branch_on_sets(const Node& node, size_t depth) {
     Sets sets(house_, bounds_, node);
-    sets.raise(node, bounds_.held_price(node));
-    for (size_t tries = 0;;) {
-      const auto key = [&](const RoleSet& set) {
-        return std::pair{set.stage == RoleSet::kTried, set.bound};
-      };
+    sets.raise(node, node.held_price());
+    for (;;) {
       std::erase_if(sets.sets, [&](const RoleSet& set) { return set.bound >= cut(); });
-      const auto next = std::ranges::min_element(sets.sets, {}, key);
+      const auto next = std::ranges::min_element(sets.sets, {}, &RoleSet::bound);
       if (next == sets.sets.end()) return;
-      if (spent()) {
-        return leave(std::ranges::min_element(sets.sets, {}, &RoleSet::bound)->bound);
-      }
+      if (spent()) return leave(next->bound);
       Node child = node;
       for (size_t u = 0; u < units_; ++u) {
         if (node.role[u] == Role::kOpen) child.decide(house_, u, next->role[u]);
       }
       child.bound = next->bound;
-      if (next->stage == RoleSet::kNew) {
+      if (next->price.empty()) {
         Raised raised;
         bounds_.raise(&child, kNodeRounds, cut(), &raised);
-        next->stage = RoleSet::kPriced;
         next->bound = child.bound;
         if (child.bound < cut()) try_rounding(child, raised);
-        sets.raise(node, bounds_.held_price(child));
+        sets.raise(node, child.held_price());
         next->price = std::move(child.price);
         continue;
       }
       child.price = next->price;
-      const bool to_the_end = next->stage == RoleSet::kTried || ++tries > kTriesMax;
-      if (search_set(std::move(child), depth, to_the_end)) {
-        sets.sets.erase(next);
-      } else {
-        next->stage = RoleSet::kTried;
-      }
+      sets.sets.erase(next);
+      visit(std::move(child), depth + 1);
     }
-  }
-
-  // False where it was given up before its end.
-  bool search_set(Node node, size_t depth, bool to_the_end) {
-    const uint64_t looked_max = looked_max_;
-    const bool open = std::exchange(open_, false);
-    const double bound = bound_;
-    if (!to_the_end) looked_max_ = std::min(looked_max_, looked_ + kTryWays);
-    visit(std::move(node), depth + 1);
-    looked_max_ = looked_max;
-    const bool done = to_the_end || !open_;
-    if (!done) bound_ = bound;
-    open_ = open || (done && open_);
-    return done;
   }
 
   std::span<const uint32_t> ways_of(const Node& node, size_t model) const {
@@ -377,25 +365,33 @@ class Search {
     return turns ? node.live[model].turns : node.live[model].stays;
   }
 
-  // Where to cut: the model and device whose part moved most, weighed by its price.
-  void branch_on_ways(Node node, const Drift& drift, size_t depth) {
-    const std::vector<double> held = bounds_.held_price(node);
+  // Where to cut: the model and device whose part varies most in the blend, weighed by its price.
+  void branch_on_ways(Node node, const std::vector<Fraction>& blend, size_t depth) {
+    const std::vector<double> held = node.held_price();
     const size_t stride = house_.stride;
     size_t model = models_, device = 0;
     double most = 0, at = 0;
+    std::vector<double> mean(models_ * stride, 0), square(models_ * stride, 0);
+    for (const Fraction& one : blend) {
+      const double* parts = house_.parts(one.model, one.way);
+      for (size_t d = 0; d < stride; ++d) {
+        mean[one.model * stride + d] += one.part * parts[d];
+        square[one.model * stride + d] += one.part * parts[d] * parts[d];
+      }
+    }
     for (size_t m = 0; m < models_; ++m) {
       if (ways_of(node, m).size() < 2) continue;
       const size_t u = house_.columns[m].unit;
-      const double* own = bounds_.own_price(node, u, held);
+      const double* own = node.own_price(u, held);
       for (size_t d = 0; d < stride; ++d) {
-        const double mean = drift.mean[m * stride + d];
-        const double spread = drift.square[m * stride + d] - mean * mean;
+        const double middle = mean[m * stride + d];
+        const double spread = square[m * stride + d] - middle * middle;
         const double score = own[d] * own[d] * spread;
         if (score <= most) continue;
         most = score;
         model = m;
         device = d;
-        at = mean;
+        at = middle;
       }
     }
     std::vector<uint32_t> low, high;
@@ -446,8 +442,8 @@ class Search {
                     const std::vector<uint32_t>& high, size_t depth) {
     const size_t u = house_.columns[model].unit;
     const bool turns = node.role[u] == Role::kTurns;
-    const std::vector<double> held = bounds_.held_price(node);
-    const double* own = bounds_.own_price(node, u, held);
+    const std::vector<double> held = node.held_price();
+    const double* own = node.own_price(u, held);
     const double factor = turns ? bounds_.least_factors(node)[u] : 0;
     const bool low_first = bounds_.least_of(model, low, own, factor).value <=
                            bounds_.least_of(model, high, own, factor).value;
@@ -486,7 +482,7 @@ class Search {
     filling.factors = swap_factors(house_, node.role);
     filling.looked = &looked_;
     filling.looked_max = looked_max_;
-    const std::vector<double> held = bounds_.held_price(node);
+    const std::vector<double> held = node.held_price();
     double bound = 0;
     for (size_t m = 0; m < models_; ++m) {
       const size_t u = house_.columns[m].unit;
@@ -498,7 +494,7 @@ class Search {
           paid_by.push_back(bounds_.paid(m, w, held.data(), 0));
         }
       }
-      const double* own = bounds_.own_price(node, u, held);
+      const double* own = node.own_price(u, held);
       bound += bounds_.least_of(m, ways_of(node, m), own, filling.factors[u]).value;
     }
     double prices = 0;
@@ -512,7 +508,7 @@ class Search {
 
   const Household& house_;
   const size_t models_, units_;
-  uint64_t looked_max_;
+  const uint64_t looked_max_;
   uint64_t looked_ = 0;
   const Bound bounds_;
   double ceiling_ = 0;

@@ -44,7 +44,7 @@ Sets::Sets(const Household& house, const Bound& bound, const Node& node)
     if (node.role[u] == Role::kOpen) open.push_back(u);
   }
   for (uint32_t mask = 0; mask < (1U << open.size()); ++mask) {
-    RoleSet set{node.role, node.bound, RoleSet::kNew, {}};
+    RoleSet set{node.role, node.bound, {}};
     for (size_t i = 0; i < open.size(); ++i) {
       set.role[open[i]] = (mask >> i & 1U) != 0 ? Role::kTurns : Role::kStays;
     }

@@ -12,8 +12,7 @@ namespace gantry {
 struct RoleSet {
   std::vector<Role> role;  // of each unit
   double bound = 0;
-  enum { kNew, kPriced, kTried } stage = kNew;
-  std::vector<double> price;  // of its node, once priced
+  std::vector<double> price;  // of its node, once they were looked for
 };
 
 class Sets {

@@ -122,8 +122,8 @@ Sketch::Id Sketch::input(Dims dims, uint32_t element_bytes) {
   return add({.dims = dims, .role = Role::kInput, .element = element_bytes}, {});
 }
 
-Sketch::Id Sketch::op(Dims dims, std::initializer_list<Id> sources) {
-  return add({.dims = dims}, sources);
+Sketch::Id Sketch::op(Dims dims, std::initializer_list<Id> sources, uint32_t element_bytes) {
+  return add({.dims = dims, .element = element_bytes}, sources);
 }
 
 Sketch::Id Sketch::in_place(Dims dims, std::initializer_list<Id> sources) {

@@ -42,8 +42,9 @@ class Sketch {
   // What the host fills in before a graph runs.
   Id input(Dims dims, uint32_t element_bytes);
 
-  // A result of F32. In place: where its layout is that of an operand nobody needs any more.
-  Id op(Dims dims, std::initializer_list<Id> sources);
+  // A result of F32, or of what is said. In place: where its layout is that of an operand nobody
+  // needs any more.
+  Id op(Dims dims, std::initializer_list<Id> sources, uint32_t element_bytes = kF32);
   Id in_place(Dims dims, std::initializer_list<Id> sources);
   Id rope(Id of, Id positions);                  // in place; not drawn to a weight's device
   Id flash(Dims dims, std::initializer_list<Id> sources, uint64_t extra_bytes);

@@ -166,7 +166,7 @@ std::optional<std::vector<Need>> Slicing::needs(const std::vector<Split>& splits
     }
   }
   const bool encoder = wish_.mmproj && !wish_.encoder_on_cpu;
-  const Bytes picture = encoder ? vision_graph_bytes(*wish_.mmproj) : Bytes{};
+  const Bytes picture = encoder ? vision_graph_bytes(wish_) : Bytes{};
   for (size_t d = 0; d < n; ++d) {
     out[d].device = splits[d].device;
     out[d].weights += head;

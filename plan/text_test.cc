@@ -62,7 +62,7 @@ TEST(PlanText, ATableAndWhy) {
                       "     total\n"),
             std::string::npos)
       << text;
-  EXPECT_NE(text.find("micro-asr      cpu      12.3 MiB  864.0 KiB"), std::string::npos) << text;
+  EXPECT_NE(text.find("micro-asr      cpu      11.7 MiB  864.0 KiB"), std::string::npos) << text;
   EXPECT_NE(text.find("They fit one at a time: loading one unloads another.\n  1. micro-asr\n"
                       "  2. micro-minutes\n"),
             std::string::npos)

@@ -1,4 +1,5 @@
-// bench/bytes: every model's shape in every configuration, by formula and by the engine's dry run.
+// bench/bytes: every model's shape in every configuration, by formula and by the engine: the dry
+// run of llama.cpp, the log of whisper.cpp.
 // usage: bytes_matrix WORKER PHANTOM SCRATCH > bench/results/bytes.json
 #include <fmt/format.h>
 
@@ -9,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lab/plan/differ.h"
+#include "lab/plan/speech.h"
 
 namespace gantry {
 namespace {
@@ -103,45 +105,104 @@ std::vector<Configuration> configurations(const Row& row) {
           {.context = 4096, .flash = true, .gpus = {n / 2, n - n / 2}}};
 }
 
-nlohmann::json row_of(const Row& row, const Configuration& configuration,
-                      const Difference& difference) {
-  return {{"model", fmt::format("{} {}x{} {}", row.shape, row.layers, row.embd, row.quant)},
-          {"configuration", configuration.text()}, {"device", difference.device},
-          {"kind", difference.kind},               {"formula", difference.formula},
-          {"engine", difference.engine},           {"error", difference.error()},
-          {"within", difference.within()}};
+struct SpeechRow {
+  const char* name;
+  uint32_t state, heads, audio_layers, text_layers, vocab, mels;
+};
+
+// Whisper's, whole; each in F16, Q8_0 and Q5_0.
+constexpr SpeechRow kSpeech[] = {
+    {"tiny.en", 384, 6, 4, 4, 51864, 80},        {"tiny", 384, 6, 4, 4, 51865, 80},
+    {"base", 512, 8, 6, 6, 51865, 80},           {"small", 768, 12, 12, 12, 51865, 80},
+    {"medium", 1024, 16, 24, 24, 51865, 80},     {"large-v2", 1280, 20, 32, 32, 51865, 80},
+    {"large-v3", 1280, 20, 32, 32, 51866, 128},  {"turbo", 1280, 20, 32, 4, 51866, 128},
+};
+constexpr std::pair<const char*, uint32_t> kSpeechTypes[] = {{"F16", 1}, {"Q8_0", 8}, {"Q5_0", 6}};
+
+class Matrix {
+ public:
+  explicit Matrix(const DifferPaths& paths) : paths_(paths) {}
+  Result<void> language(const Row& row);
+  Result<void> speech(const SpeechRow& row, const char* quant, uint32_t type);
+  nlohmann::json finish();
+
+ private:
+  void add(const std::string& model, const std::string& configuration,
+           const std::vector<Difference>& found);
+
+  DifferPaths paths_;
+  nlohmann::json rows_ = nlohmann::json::array();
+  std::vector<double> errors_;
+  size_t models_ = 0, outside_ = 0, configurations_ = 0;
+};
+
+void Matrix::add(const std::string& model, const std::string& configuration,
+                 const std::vector<Difference>& found) {
+  ++configurations_;
+  for (const Difference& one : found) {
+    if (one.engine == 0 && one.formula == 0) continue;
+    rows_.push_back({{"model", model},        {"configuration", configuration},
+                     {"device", one.device},  {"kind", one.kind},
+                     {"formula", one.formula}, {"engine", one.engine},
+                     {"error", one.error()},  {"within", one.within()}});
+    errors_.push_back(std::abs(one.error()));
+    if (one.within()) continue;
+    ++outside_;
+    std::fprintf(stderr, "%s\n", rows_.back().dump().c_str());
+  }
 }
 
-int run(const DifferPaths& paths) {
-  nlohmann::json rows = nlohmann::json::array();
-  std::vector<double> errors;
-  size_t outside = 0, configurations_run = 0;
-  for (const Row& row : kRows) {
-    const auto file = sparse_model(paths, wish_for(row));
-    if (!file) return std::fprintf(stderr, "%s\n", describe(file.error()).c_str()), 1;
-    for (const Configuration& configuration : configurations(row)) {
-      const auto found = differ(paths, *file, configuration);
-      if (!found) return std::fprintf(stderr, "%s\n", describe(found.error()).c_str()), 1;
-      ++configurations_run;
-      for (const Difference& one : *found) {
-        if (one.engine == 0 && one.formula == 0) continue;
-        rows.push_back(row_of(row, configuration, one));
-        errors.push_back(std::abs(one.error()));
-        if (one.within()) continue;
-        ++outside;
-        std::fprintf(stderr, "%s\n", rows.back().dump().c_str());
-      }
-    }
-    std::filesystem::remove(*file);
+Result<void> Matrix::language(const Row& row) {
+  const auto file = sparse_model(paths_, wish_for(row));
+  if (!file) return fail(file.error());
+  ++models_;
+  for (const Configuration& configuration : configurations(row)) {
+    const auto found = differ(paths_, *file, configuration);
+    if (!found) return fail(found.error());
+    add(fmt::format("{} {}x{} {}", row.shape, row.layers, row.embd, row.quant),
+        configuration.text(), *found);
   }
-  std::ranges::sort(errors);
-  const nlohmann::json out = {
-      {"models", std::size(kRows)},        {"configurations", configurations_run},
-      {"figures", errors.size()},          {"outside_1_percent_and_2_mib", outside},
-      {"error_median", errors[errors.size() / 2]}, {"error_worst", errors.back()},
-      {"rows", rows}};
-  std::printf("%s\n", out.dump(1).c_str());
-  return 0;
+  std::filesystem::remove(*file);
+  return {};
+}
+
+Result<void> Matrix::speech(const SpeechRow& row, const char* quant, uint32_t type) {
+  const WhisperShape shape = {row.vocab, 1500, row.state, row.heads, row.audio_layers,
+                              448, row.state, row.heads, row.text_layers, row.mels};
+  const auto file = sparse_speech_model(paths_, shape, type);
+  if (!file) return fail(file.error());
+  ++models_;
+  for (const bool on_card : {false, true}) {
+    const auto found = differ_speech(paths_, *file, on_card);
+    if (!found) return fail(found.error());
+    add(fmt::format("whisper {} {}", row.name, quant), on_card ? "gpu" : "cpu", *found);
+  }
+  std::filesystem::remove(*file);
+  return {};
+}
+
+nlohmann::json Matrix::finish() {
+  std::ranges::sort(errors_);
+  return {{"models", models_},
+          {"configurations", configurations_},
+          {"figures", errors_.size()},
+          {"outside_1_percent_and_2_mib", outside_},
+          {"error_median", errors_[errors_.size() / 2]},
+          {"error_worst", errors_.back()},
+          {"rows", rows_}};
+}
+
+Result<nlohmann::json> run(const DifferPaths& paths) {
+  Matrix matrix(paths);
+  for (const Row& row : kRows) {
+    if (Result<void> done = matrix.language(row); !done) return fail(done.error());
+  }
+  for (const SpeechRow& row : kSpeech) {
+    for (const auto& [quant, type] : kSpeechTypes) {
+      if (Result<void> done = matrix.speech(row, quant, type); !done) return fail(done.error());
+    }
+  }
+  return matrix.finish();
 }
 
 }  // namespace
@@ -152,5 +213,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: bytes_matrix WORKER PHANTOM SCRATCH\n");
     return 2;
   }
-  return gantry::run({argv[1], argv[2], argv[3]});
+  const auto out = gantry::run({argv[1], argv[2], argv[3]});
+  if (!out) return std::fprintf(stderr, "%s\n", gantry::describe(out.error()).c_str()), 1;
+  std::printf("%s\n", out->dump(1).c_str());
+  return 0;
 }

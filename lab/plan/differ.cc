@@ -12,7 +12,9 @@
 #include <numeric>
 
 #include "base/os.h"
+#include "model/gguf.h"
 #include "model/synth_file.h"
+#include "plan/draw_vision.h"
 #include "plan/need.h"
 
 namespace gantry {
@@ -50,7 +52,7 @@ void add(std::vector<Difference>* out, const Need& need, const nlohmann::json& e
 
 }  // namespace
 
-Result<nlohmann::json> run_json(const std::string& command) {
+Result<std::string> run_text(const std::string& command) {
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen((command + " 2>&1").c_str(), "r"),
                                                    ::pclose);
   if (!pipe) return fail(Code::kInternal, "no process for " + command);
@@ -58,12 +60,25 @@ Result<nlohmann::json> run_json(const std::string& command) {
   for (int c = std::fgetc(pipe.get()); c != EOF; c = std::fgetc(pipe.get())) {
     text += static_cast<char>(c);
   }
-  const size_t brace = text.find('{');
+  return text;
+}
+
+Result<nlohmann::json> run_json(const std::string& command) {
+  const Result<std::string> text = run_text(command);
+  if (!text) return fail(text.error());
+  const size_t brace = text->find('{');
   nlohmann::json out = brace == std::string::npos
                            ? nlohmann::json()
-                           : nlohmann::json::parse(text.substr(brace), nullptr, false);
-  if (!out.is_object()) return fail(Code::kWorkerFailed, command + ": " + text);
+                           : nlohmann::json::parse(text->substr(brace), nullptr, false);
+  if (!out.is_object()) return fail(Code::kWorkerFailed, command + ": " + *text);
   return out;
+}
+
+Result<ModelCard> card_of(const std::string& file) {
+  const std::unique_ptr<Os> os = make_real_os();
+  const Result<std::unique_ptr<MappedFile>> bytes = os->map_file(file);
+  if (!bytes) return fail(bytes.error());
+  return read_card((*bytes)->bytes());
 }
 
 std::string Configuration::text() const {
@@ -97,11 +112,42 @@ Result<std::string> sparse_model(const DifferPaths& paths, const SynthWish& wish
   return file;
 }
 
-Result<Wish> wish_of(const std::string& file, const Configuration& c) {
+Result<std::string> sparse_encoder(const DifferPaths& paths, const std::string& model,
+                                   uint32_t layers, const SynthEncoder& shape) {
   const std::unique_ptr<Os> os = make_real_os();
-  const Result<std::unique_ptr<MappedFile>> bytes = os->map_file(file);
+  const Result<std::unique_ptr<MappedFile>> bytes = os->map_file(model);
   if (!bytes) return fail(bytes.error());
-  Result<ModelCard> card = read_card((*bytes)->bytes());
+  const Result<Gguf> base = read_gguf((*bytes)->bytes());
+  if (!base) return fail(base.error());
+  const Result<SynthModel> encoder = synth_projector(*base, layers, 1, shape);
+  if (!encoder) return fail(encoder.error());
+  const std::string file =
+      fmt::format("{}/mmproj-{}-{}-{}.gguf", paths.scratch, shape.image, shape.embd, layers);
+  if (Result<void> done = write_synth(*encoder, file, {.sparse = true}); !done) {
+    return fail(done.error());
+  }
+  return file;
+}
+
+Result<std::vector<Difference>> differ_vision(const DifferPaths& paths, const std::string& model,
+                                              const std::string& mmproj, bool flash) {
+  const Result<Wish> wish = wish_of(model, {.flash = flash});
+  if (!wish) return fail(wish.error());
+  const Result<ModelCard> card = card_of(mmproj);
+  if (!card) return fail(card.error());
+  const Result<nlohmann::json> engine = run_json(
+      fmt::format("'{}' dry-run -m '{}' --mmproj '{}' --devices none --fa {}", paths.worker, model,
+                  mmproj, flash ? "on" : "off"));
+  if (!engine) return fail(engine.error());
+  const nlohmann::json& host = engine->at("host");
+  return std::vector<Difference>{
+      {"cpu", "encoder", card->weight_bytes.n, host.value("mmproj", uint64_t{0})},
+      {"cpu", "image", draw_vision(*card, wish->card->embd, flash),
+       host.value("mmproj_compute", uint64_t{0})}};
+}
+
+Result<Wish> wish_of(const std::string& file, const Configuration& c) {
+  Result<ModelCard> card = card_of(file);
   if (!card) return fail(card.error());
   Wish wish;
   wish.name = file;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/synth.h"
+#include "model/synth_companions.h"
 #include "plan/plan.h"
 
 namespace gantry {
@@ -37,10 +38,19 @@ struct Difference {
   bool within() const;    // 1 % or 2 MiB
 };
 
-// What a command prints from its first brace on. kWorkerFailed with all that it said instead.
+// What a command prints; from its first brace on, or kWorkerFailed with all that it said instead.
+[[nodiscard]] Result<std::string> run_text(const std::string& command);
 [[nodiscard]] Result<nlohmann::json> run_json(const std::string& command);
 // Writes the head of the model alone. Absent: what synth says.
 [[nodiscard]] Result<std::string> sparse_model(const DifferPaths& paths, const SynthWish& wish);
+// An encoder for a model whose file is there.
+[[nodiscard]] Result<std::string> sparse_encoder(const DifferPaths& paths, const std::string& model,
+                                                 uint32_t layers, const SynthEncoder& shape);
+// Its weights and its graph at the size that it warms up with.
+[[nodiscard]] Result<std::vector<Difference>> differ_vision(const DifferPaths& paths,
+                                                            const std::string& model,
+                                                            const std::string& mmproj, bool flash);
+[[nodiscard]] Result<ModelCard> card_of(const std::string& file);
 [[nodiscard]] Result<Wish> wish_of(const std::string& file, const Configuration& configuration);
 // Nothing where both say that the model cannot have that cache.
 [[nodiscard]] Result<std::vector<Difference>> differ(const DifferPaths& paths,
