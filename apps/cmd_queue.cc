@@ -1,8 +1,10 @@
-// submit, jobs, show, watch, cancel, logs: work that is done later, and what became of it.
+// jobs, show, watch, cancel, pause, resume, retry, logs: the queue, and what became of its jobs.
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "apps/context.h"
 #include "apps/follow.h"
@@ -13,15 +15,10 @@ namespace gantry {
 
 namespace {
 
-struct SubmitFlags final : Flags {
-  std::string kind, model, prompt, params, key;
-  std::vector<std::string> files;
-  int priority = 0;
-};
-
 struct JobFlags final : Flags {
   std::string id;
   std::vector<std::string> ids;
+  std::string state;
   uint32_t limit = 50;
   bool result = false, page = false, steps = false;
 };
@@ -31,51 +28,6 @@ std::string text_at(const nlohmann::json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-Result<std::string> submit_params(const SubmitFlags& flags) {
-  nlohmann::json params = nlohmann::json::object();
-  if (!flags.params.empty()) {
-    params = nlohmann::json::parse(flags.params, nullptr, false);
-    if (!params.is_object()) {
-      return fail(Code::kUsage, "--params is not a JSON object", "write '{\"key\": value}'");
-    }
-  }
-  if (!flags.model.empty()) {
-    const bool path = flags.model.find('/') != std::string::npos;
-    params["model"] = path ? absolute_path(flags.model) : flags.model;
-  }
-  if (!flags.prompt.empty()) params["prompt"] = flags.prompt;
-  return params.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-// transcribe makes a job of every file; the other kinds take all files into one.
-Result<void> submit(const CliContext& context, const SubmitFlags& flags) {
-  Result<std::string> params = submit_params(flags);
-  if (!params) return fail(params.error());
-  std::vector<std::string> files;
-  for (const std::string& file : flags.files) {
-    if (Result<FileInfo> there = context.os.stat(file); !there) return fail(there.error());
-    files.push_back(absolute_path(file));
-  }
-  Result<DaemonLink> link = context.open_link();
-  if (!link) return fail(link.error());
-  std::vector<std::vector<std::string>> orders;
-  if (flags.kind == "transcribe") {
-    for (const std::string& file : files) orders.push_back({file});
-    if (orders.empty()) return fail(Code::kUsage, "transcribe needs recordings");
-  } else {
-    orders.push_back(files);
-  }
-  for (size_t i = 0; i < orders.size(); ++i) {
-    const std::string key =
-        flags.key.empty() || orders.size() == 1 ? flags.key : fmt::format("{}/{}", flags.key, i);
-    Result<std::string> id =
-        submit_order(*link, {flags.kind, *params, orders[i], flags.priority, key});
-    if (!id) return fail(id.error());
-    if (Result<void> shown = print(*id + "\n"); !shown) return shown;
-  }
-  return {};
-}
-
 std::string error_text(const nlohmann::json& job) {
   const auto error = job.find("error");
   if (error == job.end() || !error->is_object()) return {};
@@ -83,14 +35,30 @@ std::string error_text(const nlohmann::json& job) {
                    text_at(*error, "remedy")});
 }
 
+// What it waits for, how long it will take, or what went wrong.
+std::string remark(const nlohmann::json& job) {
+  if (const std::string waits = text_at(job, "waits_for"); !waits.empty()) {
+    return "waits for " + waits;
+  }
+  const auto left = job.find("remaining_s");
+  if (left != job.end() && left->is_number()) {
+    const auto seconds = static_cast<int64_t>(left->get<double>() + 0.5);
+    return seconds >= 90 ? fmt::format("about {} min left", (seconds + 30) / 60)
+                         : fmt::format("about {} s left", seconds);
+  }
+  return error_text(job);
+}
+
 Result<void> list_jobs(const CliContext& context, const JobFlags& flags) {
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
-  Result<nlohmann::json> got = link->call("GET", fmt::format("/v1/jobs?limit={}", flags.limit), "");
+  const std::string state = flags.state.empty() ? "" : "&state=" + flags.state;
+  Result<nlohmann::json> got =
+      link->call("GET", fmt::format("/v1/jobs?limit={}{}", flags.limit, state), "");
   if (!got) return fail(got.error());
   if (context.json) return print(got->dump(2) + "\n");
   std::string out = fmt::format("{:<20}  {:<11} {:<10} {:>5}  {:<24} {}\n", "id", "kind", "state",
-                                "done", "submitted", "error");
+                                "done", "submitted", "remark");
   const auto jobs = got->find("data");
   if (jobs == got->end() || !jobs->is_array()) {
     return fail(Code::kCorrupt, "the daemon's answer lists no jobs");
@@ -101,7 +69,7 @@ Result<void> list_jobs(const CliContext& context, const JobFlags& flags) {
                                 : 0;
     out += fmt::format("{:<20}  {:<11} {:<10} {:>4.0f}%  {:<24} {}\n", text_at(job, "id"),
                        text_at(job, "kind"), text_at(job, "state"), progress * 100,
-                       text_at(job, "submitted"), error_text(job));
+                       text_at(job, "submitted"), remark(job));
   }
   return print(out);
 }
@@ -162,14 +130,28 @@ Result<void> watch(const CliContext& context, const JobFlags& flags) {
   return job_outcome(*job);
 }
 
-Result<void> cancel(const CliContext& context, const JobFlags& flags) {
+Result<void> tell_each(const CliContext& context, const JobFlags& flags, const char* word) {
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
   for (const std::string& id : flags.ids) {
-    Result<nlohmann::json> told = link->call("POST", "/v1/jobs/" + id + "/cancel", "{}");
+    Result<nlohmann::json> told =
+        link->call("POST", fmt::format("/v1/jobs/{}/{}", id, word), "{}");
     if (!told) return fail(told.error());
   }
   return {};
+}
+
+Result<void> cancel(const CliContext& context, const JobFlags& flags) {
+  return tell_each(context, flags, "cancel");
+}
+Result<void> pause(const CliContext& context, const JobFlags& flags) {
+  return tell_each(context, flags, "pause");
+}
+Result<void> resume(const CliContext& context, const JobFlags& flags) {
+  return tell_each(context, flags, "resume");
+}
+Result<void> retry(const CliContext& context, const JobFlags& flags) {
+  return tell_each(context, flags, "retry");
 }
 
 Result<void> logs(const CliContext& context, const JobFlags& flags) {
@@ -197,37 +179,18 @@ JobFlags& job_command(CliContext& context, CLI::App* command, JobWork work) {
   return flags;
 }
 
-void add_submit(CLI::App& app, CliContext& context) {
-  SubmitFlags& flags = context.keep<SubmitFlags>();
-  CLI::App* command =
-      app.add_subcommand("submit", "Queue work; prints one job id a line once it is on disk");
-  command->add_option("kind", flags.kind, "transcribe, minutes or generate")->required();
-  command->add_option("files", flags.files, "Recordings, screenshots or pictures");
-  command->add_option("-m,--model", flags.model, "Model to use");
-  command->add_option("-p,--prompt", flags.prompt, "Prompt (generate)");
-  command->add_option("--params", flags.params, "Further parameters, a JSON object");
-  command->add_option("--priority", flags.priority, "Higher goes first")
-      ->check(CLI::Range(-1000, 1000));
-  command->add_option("--key", flags.key, "The same key submits the same job only once");
-  command->footer("Examples:\n  gantry submit transcribe *.wav\n"
-                  "  gantry submit minutes meeting.m4a screen1.png screen2.png\n"
-                  "  gantry submit generate -m micro-minutes -p 'Hello.'");
-  command->callback([&context, &flags] {
-    context.work = [&context, &flags] { return context.finish(submit(context, flags)); };
-  });
-}
-
 }  // namespace
 
 void add_queue_commands(CLI::App& app, CliContext& context) {
-  add_submit(app, context);
-
   CLI::App* command = app.add_subcommand("jobs", "List jobs, newest first");
   JobFlags& listed = job_command(context, command, list_jobs);
   command->add_flag("--json", context.json, "Machine-readable");
   command->add_option("-n,--limit", listed.limit, "So many at most")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  command->add_option("--state", listed.state, "Only these")
+      ->check(CLI::IsMember({"waiting", "queued", "running", "paused", "done", "failed",
+                             "cancelled", "quarantined"}));
 
   command = app.add_subcommand("show", "One job: state, attempts, result");
   JobFlags& shown = job_command(context, command, show);
@@ -242,9 +205,17 @@ void add_queue_commands(CLI::App& app, CliContext& context) {
   command->add_option("id", watched.id, "Job id")->required();
   command->add_flag("--json", context.json, "Events as JSON lines");
 
-  command = app.add_subcommand("cancel", "Cancel queued or running jobs");
-  JobFlags& cancelled = job_command(context, command, cancel);
-  command->add_option("ids", cancelled.ids, "Job ids")->required();
+  const std::array<std::tuple<const char*, const char*, JobWork>, 4> words = {{
+      {"cancel", "Cancel jobs that have not ended", cancel},
+      {"pause", "Take jobs out of the line; running ones stop at their last checkpoint", pause},
+      {"resume", "Put paused jobs back in line", resume},
+      {"retry", "Try failed, cancelled or quarantined jobs once more", retry},
+  }};
+  for (const auto& [name, about, work] : words) {
+    command = app.add_subcommand(name, about);
+    JobFlags& named = job_command(context, command, work);
+    command->add_option("ids", named.ids, "Job ids")->required();
+  }
 
   command = app.add_subcommand("logs", "The daemon's log, or that of a model's workers");
   JobFlags& logged = job_command(context, command, logs);

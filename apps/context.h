@@ -58,7 +58,10 @@ void add_devices(CLI::App& app, CliContext& context);           // devices
 void add_machine_commands(CLI::App& app, CliContext& context);  // inspect config
 void add_plan(CLI::App& app, CliContext& context);              // plan
 void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe minutes
-void add_queue_commands(CLI::App& app, CliContext& context);    // submit jobs show watch ...
+void add_submit(CLI::App& app, CliContext& context);
+void add_with_device(CLI::App& app, CliContext& context);
+void add_queue_commands(CLI::App& app, CliContext& context);    // jobs show watch ...
+void add_backup_commands(CLI::App& app, CliContext& context);   // backup restore export
 void add_daemon_commands(CLI::App& app, CliContext& context);   // serve stop ps load unload
 void add_synth(CLI::App& app, CliContext& context);             // synth
 void add_bench(CLI::App& app, CliContext& context);             // bench

@@ -49,6 +49,10 @@ Result<std::string> submit_order(const DaemonLink& link, const JobOrder& order) 
                          {"files", order.files},
                          {"priority", order.priority}};
   if (!order.idempotency_key.empty()) body["idempotency_key"] = order.idempotency_key;
+  if (!order.not_before.empty()) body["not_before"] = order.not_before;
+  if (!order.deadline.empty()) body["deadline"] = order.deadline;
+  if (!order.depends_on.empty()) body["depends_on"] = order.depends_on;
+  if (order.attempts_max > 0) body["attempts_max"] = order.attempts_max;
   Result<nlohmann::json> answer = link.call(
       "POST", "/v1/jobs", body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   if (!answer) return fail(answer.error());

@@ -17,6 +17,9 @@ struct JobOrder {
   std::vector<std::string> files;  // absolute
   int priority = 0;
   std::string idempotency_key;
+  std::string not_before = {}, deadline = {};  // as format_time writes them; empty: none
+  std::vector<std::string> depends_on = {};
+  uint32_t attempts_max = 0;
 };
 
 // The new job's id, once it is on disk.

@@ -43,7 +43,10 @@ int main(int argc, char** argv) {
   gantry::add_machine_commands(app, context);
   gantry::add_plan(app, context);
   gantry::add_model_commands(app, context);
+  gantry::add_submit(app, context);
   gantry::add_queue_commands(app, context);
+  gantry::add_backup_commands(app, context);
+  gantry::add_with_device(app, context);
   gantry::add_daemon_commands(app, context);
   gantry::add_synth(app, context);
   gantry::add_bench(app, context);

@@ -3,8 +3,11 @@
 #include <cstdio>
 
 #include "apps/daemon.h"
+#include "base/out_of_memory.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int run(int argc, char** argv) {
   gantry::Interrupt interrupt;
   const std::unique_ptr<gantry::Os> os = gantry::make_real_os();
   gantry::DaemonFlags flags;
@@ -29,4 +32,16 @@ int main(int argc, char** argv) {
   if (ran) return 0;
   std::fprintf(stderr, "gantry: %s\n", gantry::describe(ran.error()).c_str());
   return gantry::exit_code(ran.error().code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gantry::exit_when_out_of_memory();
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {  // a thread that cannot be started
+    std::fprintf(stderr, "gantry: cannot go on: %s\n", e.what());
+    return gantry::exit_code(gantry::Code::kUnavailable);
+  }
 }

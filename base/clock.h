@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace gantry {
 
@@ -35,5 +37,8 @@ class FakeClock final : public Clock {
 
 // "2026-01-31T09:15:04.123Z"
 std::string format_time(WallTime time);
+// The same, without a fraction or seconds too, and with +01:00 for Z; nothing for other text and
+// for times before 1970 or after 9999.
+std::optional<WallTime> parse_time(std::string_view text);
 
 }  // namespace gantry

@@ -87,6 +87,19 @@ Result<void> FakeOs::write_file(const std::string& path, std::string_view bytes,
   return {};
 }
 
+Result<void> FakeOs::copy_file(const std::string& from, const std::string& to) {
+  if (auto error = step()) return fail(*error);
+  if (!files.contains(from)) return fail(Code::kNotFound, "there is no file " + from);
+  files[to] = files[from];
+  return {};
+}
+
+Result<void> FakeOs::move_file(const std::string& from, const std::string& to) {
+  if (Result<void> copied = copy_file(from, to); !copied) return copied;
+  files.erase(from);
+  return {};
+}
+
 Result<void> FakeOs::make_dirs(const std::string& path, uint32_t) {
   if (auto error = step()) return fail(*error);
   dirs.insert(path);
@@ -125,9 +138,19 @@ Result<uint64_t> FakeOs::start_time(int pid) {
   return found->second;
 }
 
-void FakeOs::kill(int pid, int) {
+void FakeOs::kill_group(int pid, uint64_t start_ticks) {
+  (void)step();
+  const auto process = start_of.find(pid);
+  if (process == start_of.end() || process->second != start_ticks) return;
+  start_of.erase(process);
   pss_of.erase(pid);
-  start_of.erase(pid);
+}
+
+Result<Millis> FakeOs::cpu_time(int pid) {
+  if (auto error = step()) return fail(*error);
+  const auto used = cpu_of.find(pid);
+  if (used == cpu_of.end()) return fail(Code::kNotFound, "no such process");
+  return used->second;
 }
 
 std::optional<std::string> FakeOs::env(const std::string& name) {

@@ -18,6 +18,7 @@ class FakeOs final : public Os {
   std::map<std::string, std::string> environment;
   std::map<int, Bytes> pss_of;
   std::map<int, uint64_t> start_of;
+  std::map<int, Millis> cpu_of;
   Bytes space = GiB(100);
   std::string exe = "/fake/bin/gantry";
   Millis slept{0};
@@ -34,13 +35,19 @@ class FakeOs final : public Os {
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& dir) override;
   [[nodiscard]] Result<void> write_file(const std::string& path, std::string_view bytes,
                                         uint32_t mode) override;
+  [[nodiscard]] Result<void> copy_file(const std::string& from, const std::string& to) override;
+  [[nodiscard]] Result<void> link_file(const std::string& from, const std::string& to) override {
+    return copy_file(from, to);
+  }
+  [[nodiscard]] Result<void> move_file(const std::string& from, const std::string& to) override;
   [[nodiscard]] Result<void> make_dirs(const std::string& path, uint32_t mode) override;
   [[nodiscard]] Result<void> remove(const std::string& path) override;
   [[nodiscard]] Result<Bytes> free_space(const std::string& path) override;
   [[nodiscard]] Result<std::unique_ptr<Process>> spawn(const ProcessSpec& spec) override;
   [[nodiscard]] Result<Bytes> pss(int pid) override;
   [[nodiscard]] Result<uint64_t> start_time(int pid) override;
-  void kill(int pid, int signal) override;
+  void kill_group(int pid, uint64_t start_ticks) override;
+  [[nodiscard]] Result<Millis> cpu_time(int pid) override;
   void sleep(Millis duration) override { slept += duration; }
   std::optional<std::string> env(const std::string& name) override;
   std::string self_exe() override { return exe; }

@@ -34,8 +34,14 @@ TEST(FakeOs, ProcessesAreScripted) {
   EXPECT_EQ(os.spawn({}).error().code, Code::kNotFound);
   os.pss_of[7] = MiB(3);
   EXPECT_EQ(os.pss(7)->n, MiB(3).n);
-  os.kill(7, 9);
+  os.start_of[7] = 70;
+  os.kill_group(7, 71);
+  EXPECT_TRUE(os.pss(7)) << "another process with its number";
+  os.kill_group(7, 70);
   EXPECT_FALSE(os.pss(7));
+  os.cpu_of[8] = Millis(80);
+  EXPECT_EQ(*os.cpu_time(8), Millis(80));
+  EXPECT_EQ(os.cpu_time(9).error().code, Code::kNotFound);
 }
 
 }  // namespace

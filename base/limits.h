@@ -34,14 +34,21 @@ constexpr Bytes kJobSpecMax = MiB(1);
 constexpr uint64_t kJobsUnfinishedMax = 1'000'000;
 constexpr Bytes kCheckpointMax = MiB(64);
 constexpr Bytes kJobResultMax = MiB(64);
+constexpr uint32_t kJobEvidenceMax = 12;  // attempts kept with a job; the list then starts anew
+constexpr uint32_t kJobDependsMax = 256;
 constexpr uint32_t kJobEventsMax = 256;  // kept a job for those who watch; older ones are dropped
 constexpr Bytes kJobEventMax = KiB(64);
 constexpr uint32_t kModelsMax = 1024;
 constexpr uint32_t kLoadsKept = 100;        // of the history, for one model
 constexpr uint32_t kLoadsKeptAll = 10'000;  // for all of them
-// A model that failed to load so often in a row within the window is not tried until it is over.
+// A model whose starts ended badly so often in a row rests before the next: 0, 1, 2, 4 ... 60 s.
+// Who asks for it meanwhile waits, from the third on is told.
 constexpr uint32_t kLoadFailuresMax = 3;
-constexpr Millis kLoadFailureWindow{60'000};
+constexpr Millis kRestMax{60'000};
+constexpr Millis kHealthyAfter{600'000};  // of good work: it starts from 0 again
+// A device on which a model failed is not used for it so long, then twice as long, to an hour.
+constexpr Millis kShunFirst{60'000};
+constexpr Millis kShunMax{3'600'000};
 
 // Workers.
 constexpr Millis kCardProbeMax{30'000};

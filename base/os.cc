@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/syscall.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -43,6 +44,15 @@ class OpenFile {
   int fd_;
 };
 
+// The names in a folder are on the disk when this returns.
+Result<void> sync_folder(const std::string& path) {
+  OpenFile dir(path, O_RDONLY | O_DIRECTORY);
+  if (dir.fd() < 0 || ::fsync(dir.fd()) != 0) {
+    return fail(os_error("cannot sync the folder " + path, errno));
+  }
+  return {};
+}
+
 class RealMapping final : public MappedFile {
  public:
   RealMapping(const std::byte* data, size_t size) : data_(data), size_(size) {}
@@ -64,6 +74,21 @@ bool write_all(int fd, std::string_view bytes) {
     bytes.remove_prefix(static_cast<size_t>(n));
   }
   return true;
+}
+
+// A number of /proc/PID/stat by its place in proc(5). The second field, the command's name, may
+// hold anything, so they are counted from the last ')'.
+std::optional<uint64_t> stat_field(const std::string& text, int place) {
+  size_t at = text.rfind(')');
+  for (int field = 2; field < place && at != std::string::npos; ++field) {
+    at = text.find(' ', at + 1);
+  }
+  uint64_t value = 0;
+  if (at == std::string::npos) return std::nullopt;
+  const auto [end, error] =
+      std::from_chars(text.data() + at + 1, text.data() + text.size(), value);
+  if (error != std::errc()) return std::nullopt;
+  return value;
 }
 
 class RealLock final : public FileLock {
@@ -147,24 +172,61 @@ class RealOs final : public Os {
       ::unlink(aside.c_str());
       return fail(os_error("cannot write " + path, err));
     }
-    OpenFile dir(dir_name(path), O_RDONLY | O_DIRECTORY);
-    if (dir.fd() < 0 || ::fsync(dir.fd()) != 0) {
-      return fail(os_error("cannot sync the folder of " + path, errno));
+    return sync_folder(dir_name(path));
+  }
+
+  Result<void> copy_file(const std::string& from, const std::string& to) override {
+    OpenFile in(from, O_RDONLY, 0);
+    if (in.fd() < 0) return fail(os_error("cannot read " + from, errno));
+    const std::string aside = fmt::format("{}/.{}.{}.tmp", dir_name(to), base_name(to), ::getpid());
+    ::unlink(aside.c_str());
+    OpenFile out(aside, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (out.fd() < 0) return fail(os_error("cannot write " + to, errno));
+    std::vector<char> chunk(1 << 20);
+    ssize_t n = 0;
+    bool good = true;
+    while (good && (n = ::read(in.fd(), chunk.data(), chunk.size())) != 0) {
+      if (n < 0 && errno == EINTR) continue;
+      good = n > 0 && write_all(out.fd(), {chunk.data(), static_cast<size_t>(n)});
     }
-    return {};
+    if (!good || ::fsync(out.fd()) != 0 || !out.close() ||
+        ::rename(aside.c_str(), to.c_str()) != 0) {
+      const int err = errno;
+      ::unlink(aside.c_str());
+      return fail(os_error(fmt::format("cannot copy {} to {}", from, to), err));
+    }
+    return sync_folder(dir_name(to));
+  }
+
+  Result<void> link_file(const std::string& from, const std::string& to) override {
+    if (::link(from.c_str(), to.c_str()) == 0 || errno == EEXIST) return sync_folder(dir_name(to));
+    // Another file system, one without links, or one that has given this file too many names.
+    if (errno == EXDEV || errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK) {
+      return copy_file(from, to);
+    }
+    return fail(os_error(fmt::format("cannot link {} to {}", from, to), errno));
+  }
+
+  Result<void> move_file(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) {
+      return fail(os_error(fmt::format("cannot move {} to {}", from, to), errno));
+    }
+    if (Result<void> gone = sync_folder(dir_name(from)); !gone) return gone;
+    return sync_folder(dir_name(to));
   }
 
   Result<void> make_dirs(const std::string& path, uint32_t mode) override {
     if (path.empty() || path == "/" || path == ".") return {};
-    if (Result<FileInfo> there = stat(path); there) {
-      if (there->is_dir) return {};
-      return fail(Code::kUsage, path + " is there, but is not a folder", "choose another path");
+    if (Result<FileInfo> there = stat(path); there && there->is_dir) {
+      // Whoever made it, or names in it, may have been killed before the sync. A folder that we
+      // may not read is not ours to sync.
+      for (const std::string& folder : {dir_name(path), path}) {
+        Result<void> kept = sync_folder(folder);
+        if (!kept && kept.error().code != Code::kPermission) return kept;
+      }
+      return {};
     }
-    if (Result<void> parent = make_dirs(dir_name(path), mode); !parent) return parent;
-    if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
-      return fail(os_error("cannot make the folder " + path, errno));
-    }
-    return {};
+    return make_missing(path, mode);
   }
 
   Result<void> remove(const std::string& path) override {
@@ -202,22 +264,40 @@ class RealOs final : public Os {
   Result<uint64_t> start_time(int pid) override {
     Result<std::string> text = read_file(fmt::format("/proc/{}/stat", pid), MiB(1));
     if (!text) return fail(text.error());
-    // The command name may hold anything, so count fields from the last ')': start time is the
-    // 22nd field, the 20th after it (proc(5)).
-    size_t at = text->rfind(')');
-    for (int field = 0; field < 20 && at != std::string::npos; ++field) {
-      at = text->find(' ', at + 1);
-    }
-    uint64_t ticks = 0;
-    if (at == std::string::npos ||
-        std::from_chars(text->data() + at + 1, text->data() + text->size(), ticks).ec !=
-            std::errc()) {
-      return fail(Code::kIo, fmt::format("cannot read the start time of process {}", pid));
-    }
-    return ticks;
+    const std::optional<uint64_t> ticks = stat_field(*text, 22);
+    if (!ticks) return fail(Code::kIo, fmt::format("cannot read the start time of {}", pid));
+    return *ticks;
   }
 
-  void kill(int pid, int signal) override { ::kill(pid, signal); }
+  void kill_group(int pid, uint64_t start_ticks) override {
+    // Never 0, 1 or negative: to kill(2) those mean groups, init or everybody.
+    if (pid <= 1) return;
+    const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+    if (fd < 0) return;  // gone
+    // Looked at after the handle was taken: from here on it is this process or none.
+    if (start_time(pid).value_or(0) == start_ticks) {
+      ::kill(-pid, SIGKILL);
+      ::syscall(SYS_pidfd_send_signal, fd, SIGKILL, nullptr, 0);
+    }
+    ::close(fd);
+  }
+
+  Result<Millis> cpu_time(int pid) override {
+    const long per_second = ::sysconf(_SC_CLK_TCK);
+    Result<std::vector<std::string>> all = list("/proc");
+    if (!all) return fail(all.error());
+    uint64_t ticks = 0;
+    bool found = false;
+    for (const std::string& name : *all) {
+      if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+      const Result<std::string> text = read_file(fmt::format("/proc/{}/stat", name), MiB(1));
+      if (!text || stat_field(*text, 5) != static_cast<uint64_t>(pid)) continue;
+      found = true;
+      ticks += stat_field(*text, 14).value_or(0) + stat_field(*text, 15).value_or(0);
+    }
+    if (!found) return fail(Code::kNotFound, fmt::format("process {} is gone", pid));
+    return Millis(ticks * 1000 / static_cast<uint64_t>(std::max(1L, per_second)));
+  }
   void sleep(Millis duration) override { std::this_thread::sleep_for(duration); }
 
   std::optional<std::string> env(const std::string& name) override {
@@ -232,6 +312,19 @@ class RealOs final : public Os {
   }
 
  private:
+  Result<void> make_missing(const std::string& path, uint32_t mode) {
+    if (path.empty() || path == "/" || path == ".") return {};
+    if (Result<FileInfo> there = stat(path); there) {
+      if (there->is_dir) return {};
+      return fail(Code::kUsage, path + " is there, but is not a folder", "choose another path");
+    }
+    if (Result<void> parent = make_missing(dir_name(path), mode); !parent) return parent;
+    if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
+      return fail(os_error("cannot make the folder " + path, errno));
+    }
+    return sync_folder(dir_name(path));
+  }
+
   Spawner spawner_;
 };
 

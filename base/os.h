@@ -43,6 +43,8 @@ struct ProcessSpec {
   int niceness = 0;            // added to the parent's
   bool batch = false;          // SCHED_BATCH: throughput, never ahead of the desktop
   std::vector<int> cpus;       // affinity; empty: all
+  bool idle_io = false;        // the disk last, behind everybody of the same class
+  int oom_score = 0;           // added to the parent's: who goes first when memory runs out
 };
 
 struct Exit {
@@ -80,6 +82,12 @@ class Os {
   // Written aside, synced, renamed, directory synced: after it returns, it is there for good.
   [[nodiscard]] virtual Result<void> write_file(const std::string& path, std::string_view bytes,
                                                 uint32_t mode) = 0;
+  // A whole file of any size, likewise.
+  [[nodiscard]] virtual Result<void> copy_file(const std::string& from, const std::string& to) = 0;
+  // A second name for a file that never changes; a copy where the file system cannot.
+  [[nodiscard]] virtual Result<void> link_file(const std::string& from, const std::string& to) = 0;
+  [[nodiscard]] virtual Result<void> move_file(const std::string& from, const std::string& to) = 0;
+  // Those that are not there; there for good after it returns, as what is written into them.
   [[nodiscard]] virtual Result<void> make_dirs(const std::string& path, uint32_t mode) = 0;
   [[nodiscard]] virtual Result<void> remove(const std::string& path) = 0;  // file or whole tree
   [[nodiscard]] virtual Result<Bytes> free_space(const std::string& path) = 0;
@@ -90,7 +98,11 @@ class Os {
   [[nodiscard]] virtual Result<Bytes> pss(int pid) = 0;
   // Start time in clock ticks since boot: with the pid and the boot id, an identity.
   [[nodiscard]] virtual Result<uint64_t> start_time(int pid) = 0;
-  virtual void kill(int pid, int signal) = 0;
+  // SIGKILL to the process that started then, and to the group it leads. Whoever has its number by
+  // now is left alone.
+  virtual void kill_group(int pid, uint64_t start_ticks) = 0;
+  // Processor time that the group led by this process has used so far.
+  [[nodiscard]] virtual Result<Millis> cpu_time(int pid) = 0;
   virtual void sleep(Millis duration) = 0;
 
   virtual std::optional<std::string> env(const std::string& name) = 0;

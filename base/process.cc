@@ -60,8 +60,9 @@ struct Prepared {
   std::vector<std::string> env_texts;
   const char* cwd = nullptr;
   int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1, report_fd = -1;
-  bool detached = false, batch = false, pinned = false;
+  bool detached = false, batch = false, pinned = false, idle_io = false;
   int niceness = 0;
+  std::array<char, 8> oom_score{};  // as text; empty: as the parent's
   cpu_set_t cpus{};
   pid_t parent = 0;
 };
@@ -129,6 +130,19 @@ void prepare_env(const ProcessSpec& spec, Prepared* out) {
   if (p.batch) {
     const sched_param param{};
     ::sched_setscheduler(0, SCHED_BATCH, &param);
+  }
+  if (p.idle_io) {
+    // ioprio_set(2): this process, the last of the best-effort class. libc has no names for it.
+    constexpr int kWhoProcess = 1, kBestEffort = 2, kClassShift = 13, kLast = 7;
+    ::syscall(SYS_ioprio_set, kWhoProcess, 0, kBestEffort << kClassShift | kLast);
+  }
+  if (p.oom_score[0] != 0) {
+    const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+      [[maybe_unused]] const ssize_t set =
+          ::write(fd, p.oom_score.data(), ::strlen(p.oom_score.data()));
+      ::close(fd);
+    }
   }
   if (p.pinned) ::sched_setaffinity(0, sizeof p.cpus, &p.cpus);
   if (p.cwd != nullptr && ::chdir(p.cwd) != 0) child_fails(p);
@@ -249,6 +263,16 @@ Result<Streams> open_streams(const ProcessSpec& spec) {
   return s;
 }
 
+// The parent's own plus this; the kernel's range ends at 1000.
+void write_oom_score(int added, Prepared* out) {
+  constexpr int kMost = 1000;
+  std::array<char, 8> own{};
+  const Fd fd(::open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0 || ::read(fd.get(), own.data(), own.size() - 1) <= 0) return;
+  const int score = std::clamp(std::atoi(own.data()) + added, -kMost, kMost);
+  fmt::format_to_n(out->oom_score.data(), out->oom_score.size() - 1, "{}", score);
+}
+
 Result<std::unique_ptr<Process>> start(const ProcessSpec& spec) {
   if (spec.argv.empty()) return fail(Code::kInternal, "a process needs a program");
   Prepared p;
@@ -270,6 +294,8 @@ Result<std::unique_ptr<Process>> start(const ProcessSpec& spec) {
   p.detached = spec.detached;
   p.batch = spec.batch;
   p.niceness = spec.niceness;
+  p.idle_io = spec.idle_io;
+  if (spec.oom_score != 0) write_oom_score(spec.oom_score, &p);
   p.pinned = !spec.cpus.empty();
   for (int cpu : spec.cpus) CPU_SET(static_cast<size_t>(cpu), &p.cpus);
   p.parent = ::getpid();

@@ -126,15 +126,51 @@ TEST(Process, OutputIsAppended) {
 
 TEST(Process, RunsBelowNormalPriority) {
   const std::unique_ptr<Os> os = make_real_os();
-  auto shell = os->spawn({.argv = {"sh", "-c", "nice; chrt -p $$ | head -1"},
+  auto shell = os->spawn({.argv = {"sh", "-c", "nice; chrt -p $$ | head -1; ionice -p $$;"
+                                               " cat /proc/self/oom_score_adj"},
                           .pipe_io = true,
                           .niceness = 5,
-                          .batch = true});
+                          .batch = true,
+                          .idle_io = true,
+                          .oom_score = 400});
   ASSERT_TRUE(shell);
   const int ours = ::getpriority(PRIO_PROCESS, 0);
   const int its = std::stoi(*(*shell)->read_line(Millis(5000), KiB(1)));
   EXPECT_EQ(its, std::min(19, ours + 5));
   EXPECT_NE((*shell)->read_line(Millis(5000), KiB(1))->find("SCHED_BATCH"), std::string::npos);
+  EXPECT_EQ(*(*shell)->read_line(Millis(5000), KiB(1)), "best-effort: prio 7");
+  const int score = std::stoi(*os->read_file("/proc/self/oom_score_adj", KiB(1)));
+  EXPECT_EQ(*(*shell)->read_line(Millis(5000), KiB(1)),
+            std::to_string(std::min(1000, score + 400)));
+}
+
+TEST(Process, IsKilledByWhoKnowsWhenItStarted) {
+  const std::unique_ptr<Os> os = make_real_os();
+  auto parent = os->spawn({.argv = {"sh", "-c", "sleep 100 & echo; wait"}, .pipe_io = true});
+  ASSERT_TRUE(parent);
+  ASSERT_TRUE((*parent)->read_line(Millis(5000), KiB(1)));
+  const int pid = (*parent)->pid();
+  const uint64_t started = *os->start_time(pid);
+  os->kill_group(pid, started + 1);
+  EXPECT_FALSE((*parent)->wait(Millis(50)));
+  os->kill_group(pid, started);
+  EXPECT_EQ((*parent)->wait(Millis(5000))->signal, SIGKILL);
+  os->kill_group(pid, started);  // gone: nothing happens
+  os->kill_group(-1, 0);         // nor here, or this test would be gone
+}
+
+TEST(Process, GroupsAreAskedForTheirProcessorTime) {
+  const std::unique_ptr<Os> os = make_real_os();
+  // The leader sleeps, its child computes.
+  auto busy = os->spawn({.argv = {"sh", "-c", "sh -c 'while :; do :; done' & wait"}});
+  auto idle = os->spawn({.argv = {"sleep", "100"}});
+  ASSERT_TRUE(busy && idle);
+  for (int i = 0; i < 1000 && *os->cpu_time((*busy)->pid()) < Millis(50); ++i) {
+    os->sleep(Millis(10));
+  }
+  EXPECT_GE(*os->cpu_time((*busy)->pid()), Millis(50));
+  EXPECT_LE(*os->cpu_time((*idle)->pid()), Millis(20));
+  EXPECT_EQ(os->cpu_time(1'000'000'000).error().code, Code::kNotFound);
 }
 
 }  // namespace

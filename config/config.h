@@ -74,6 +74,7 @@ struct Config {
   std::map<std::string, Budget> reserve;  // left to others, by device; "": where none is named
   Growth growth = Growth::kWarn;          // of models that say nothing
   uint32_t wait_s = 60;    // for memory that other programs hold
+  uint32_t hung_s = 300;   // a job's worker that uses no processor time so long is ended; 0: never
   std::string api_key;     // from GANTRY_API_KEY or api_key_file (mode 0600); never from YAML
   std::vector<std::string> allowed_hosts;    // besides the listening address and localhost
   std::vector<std::string> allowed_origins;  // besides our own

@@ -134,6 +134,10 @@ constexpr FileKey kFileKeys[] = {
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(r.count(n, 0, kWaitMaxS), &s->config->wait_s);
      }},
+    {"hung_s", Shape::kCount, "seconds without processor time until a job's worker is ended",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.count(n, 0, kWaitMaxS), &s->config->hung_s);
+     }},
     {"prefer", Shape::kPrefer, "what plans make least of: time (speed) or joules (energy)",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(word_of(r, n, kPreferences), &s->config->prefer);

@@ -54,6 +54,8 @@ TEST(Keys, ReservesOfAllDevicesOrByName) {
 TEST(Keys, WaitingHasAnEnd) {
   EXPECT_EQ(parse_config("wait_s: 86400\n", "f")->wait_s, 86400U);
   EXPECT_FALSE(parse_config("wait_s: 86401\n", "f"));
+  EXPECT_EQ(parse_config("hung_s: 0\n", "f")->hung_s, 0U);
+  EXPECT_FALSE(parse_config("hung_s: 86401\n", "f"));
 }
 
 TEST(Keys, ListenAddresses) {

@@ -13,35 +13,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "foreman/device_lease.h"
 #include "foreman/history.h"
+#include "foreman/job.h"
 #include "worker/worker.h"
 
 namespace gantry {
-
-enum class JobState { kQueued, kRunning, kDone, kFailed, kCancelled };
-std::string_view job_state_name(JobState state);
-
-struct JobSpec {
-  std::string kind;                // "transcribe", "minutes", "generate", ...
-  std::string params;              // JSON object, checked by the kind's executor at submit
-  std::vector<std::string> files;  // absolute paths, checked to be readable at submit
-  int priority = 0;                // higher first
-  std::string idempotency_key;     // same key: the same job is returned
-};
-
-struct Job {
-  std::string id;
-  JobSpec spec;
-  JobState state = JobState::kQueued;
-  uint32_t attempts = 0;
-  std::string device;
-  std::string result_file;    // when done
-  std::string result_sha256;
-  std::optional<Error> error;  // when failed
-  WallTime submitted{}, started{}, finished{};
-  double progress = 0;  // 0..1, not durable
-  std::string step;     // what it is doing now, not durable
-};
 
 // What a step cost, predicted and seen: shown live, kept for the plan's correction.
 struct StepReport {
@@ -105,6 +82,7 @@ struct ModelStatus {
   uint32_t sessions = 0;
   std::string waits;   // "waits for 1.2 GiB that other programs hold"; empty: it does not
   uint64_t grown = 0;  // how often a worker of it has passed its lease
+  uint64_t fallbacks = 0;  // loads elsewhere, because its device had failed it
   Placement placement;
   std::optional<StreamCounters> stream;  // of a loaded model that streams
 };
@@ -129,10 +107,21 @@ class ForemanClient {
   [[nodiscard]] virtual Result<StepReport> decode(const std::string& file, const std::string& wav,
                                                   const http::Cancel& cancel) = 0;
 
+  // Waits in the same line as the models; idle ones leave for it. kDoesNotFit, kNotFound.
+  [[nodiscard]] virtual Result<std::unique_ptr<DeviceLease>> lease(const LeaseWish& wish,
+                                                                   const http::Cancel& cancel) = 0;
   [[nodiscard]] virtual Result<std::string> submit(const JobSpec& spec) = 0;  // synced
   [[nodiscard]] virtual Result<Job> job(const std::string& id) = 0;
-  [[nodiscard]] virtual Result<std::vector<Job>> jobs(uint32_t limit) = 0;  // newest first
+  [[nodiscard]] virtual Result<std::vector<Job>> jobs(const JobQuery& query) = 0;
+  [[nodiscard]] virtual Result<JobTally> tally() = 0;
   [[nodiscard]] virtual Result<void> cancel(const std::string& id) = 0;
+  // Out of the line, or ended at its last checkpoint, until resumed. kConflict: it has ended.
+  [[nodiscard]] virtual Result<void> pause(const std::string& id) = 0;
+  [[nodiscard]] virtual Result<void> resume(const std::string& id) = 0;  // kConflict: not paused
+  // A failed, cancelled or quarantined job once more. kConflict: it is none of these.
+  [[nodiscard]] virtual Result<void> retry(const std::string& id) = 0;
+  // The queue and its files as they are now, into a new folder of this machine.
+  [[nodiscard]] virtual Result<void> backup(const std::string& dir) = 0;
   [[nodiscard]] virtual Result<std::string> result(const std::string& id) = 0;  // the bytes
   // Events of a job (JSON lines) as they come, past ones of this run of the daemon first; returns
   // when the job has ended, `gone` is set or on_event returns false.

@@ -54,7 +54,7 @@ void say(int fd, const std::string& line) {
       say(fd, "broken jobs are stuck");
       ::_exit(6);
     }
-    const std::vector<Job> jobs = bench.foreman->jobs(100).value_or(std::vector<Job>{});
+    const std::vector<Job> jobs = bench.foreman->jobs({.limit = 100}).value_or(std::vector<Job>{});
     for (const Job& job : jobs) {
       if (job.state == JobState::kDone && told.insert(job.id).second) {
         say(fd, "done " + job.id + " " + job.result_sha256);

@@ -9,12 +9,12 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/sync.h"
 #include "foreman/engine_probe.h"
 
 namespace gantry {
@@ -65,7 +65,7 @@ class EngineAnswers {
   std::optional<Error> failed_lately(const std::string& key);
 
   EngineAnswersOptions options_;
-  std::mutex mutex_;
+  Mutex mutex_;
   bool read_ = false;
   std::map<std::string, nlohmann::json> known_;
   std::map<std::string, Failure> failures_;

@@ -46,6 +46,14 @@ void Events::end(const std::string& job) {
   changed_.notify_all();
 }
 
+void Events::begin(const std::string& job) {
+  const std::lock_guard lock(mutex_);
+  const auto board = boards_.find(job);
+  if (board == boards_.end() || !board->second.ended) return;
+  board->second.ended = false;
+  std::erase(ended_, job);
+}
+
 void Events::trim() {
   // A board that is being read stays until its readers have left and another job ends.
   for (auto at = ended_.begin(); at != ended_.end() && ended_.size() > kEndedJobsKept;) {

@@ -2,15 +2,14 @@
 // kJobEventsMax events a job, the last kEndedJobsKept ended jobs. Thread-safe.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 
 #include "base/result.h"
+#include "base/sync.h"
 #include "http/http.h"
 
 namespace gantry {
@@ -24,6 +23,7 @@ class Events {
   // Replaces the job's last progress line: only the newest matters to anybody.
   void progress(const std::string& job, std::string line);
   void end(const std::string& job);  // nothing comes after this
+  void begin(const std::string& job);  // an ended one goes on after all
 
   // Past events first, then new ones as they come; {"type":"skipped"} where a slow reader missed
   // some. Returns when the job has ended, `gone` is set, `ended` says so, or on_event returns
@@ -43,8 +43,8 @@ class Events {
   };
   void trim();
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  Mutex mutex_;
+  CondVar changed_;
   std::map<std::string, Board> boards_;
   std::deque<std::string> ended_;  // oldest first
 };

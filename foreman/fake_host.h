@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <set>
 
+#include "base/sync.h"
+#include "foreman/real_files.h"
 #include "foreman/scheduler.h"
 
 namespace gantry {
@@ -21,11 +22,9 @@ struct FakeScript {
   bool missing = false;  // cannot even be started
 };
 
-// Thread-safe. Files are the real ones; processes are scripts.
-class FakeHost final : public Os {
+// Thread-safe. Processes are scripts.
+class FakeHost final : public RealFiles {
  public:
-  FakeHost() : real_(make_real_os()) {}
-
   void script(const std::string& model, FakeScript script) {
     const std::lock_guard lock(mutex_);
     scripts_[model] = script;
@@ -58,44 +57,30 @@ class FakeHost final : public Os {
   }
   WorkerFactory factory();  // in fake_worker.h
 
-  [[nodiscard]] Result<std::string> read_file(const std::string& path, Bytes max) override {
-    return real_->read_file(path, max);
-  }
-  [[nodiscard]] Result<std::unique_ptr<MappedFile>> map_file(const std::string& path) override {
-    return real_->map_file(path);
-  }
-  [[nodiscard]] Result<FileInfo> stat(const std::string& path) override {
-    return real_->stat(path);
-  }
-  [[nodiscard]] Result<std::vector<std::string>> list(const std::string& dir) override {
-    return real_->list(dir);
-  }
-  [[nodiscard]] Result<void> write_file(const std::string& path, std::string_view bytes,
-                          uint32_t mode) override {
-    return real_->write_file(path, bytes, mode);
-  }
-  [[nodiscard]] Result<void> make_dirs(const std::string& path, uint32_t mode) override {
-    return real_->make_dirs(path, mode);
-  }
-  [[nodiscard]] Result<void> remove(const std::string& path) override {
-    return real_->remove(path);
-  }
-  [[nodiscard]] Result<Bytes> free_space(const std::string& path) override {
-    return real_->free_space(path);
-  }
   [[nodiscard]] Result<std::unique_ptr<Process>> spawn(const ProcessSpec&) override {
     return fail(Code::kUnsupported, "no real processes here");
   }
   [[nodiscard]] Result<Bytes> pss(int pid) override;
   [[nodiscard]] Result<uint64_t> start_time(int pid) override;
-  void kill(int pid, int) override {
+  void kill_group(int pid, uint64_t start_ticks) override {
     const std::lock_guard lock(mutex_);
     kills.push_back(pid);
-    foreign.erase(pid);
+    const auto process = foreign.find(pid);
+    if (process != foreign.end() && process->second == start_ticks) foreign.erase(process);
   }
-  void sleep(Millis duration) override { real_->sleep(duration); }
-  std::optional<std::string> env(const std::string& name) override { return real_->env(name); }
-  std::string self_exe() override { return real_->self_exe(); }
+  [[nodiscard]] Result<Millis> cpu_time(int pid) override {
+    const std::lock_guard lock(mutex_);
+    const auto process = processes_.find(pid);
+    if (process == processes_.end()) return fail(Code::kNotFound, "no such process");
+    // A worker that is not stuck computes as long as anybody looks.
+    if (!stuck_.contains(process->second.model)) process->second.cpu += Millis(100);
+    return process->second.cpu;
+  }
+  // Its workers are there and do nothing, as after SIGSTOP.
+  void stick(const std::string& model) {
+    const std::lock_guard lock(mutex_);
+    stuck_.insert(model);
+  }
 
   // Processes of nobody's: pid to start time. Set before use; kill() ends them.
   std::map<int, uint64_t> foreign;
@@ -108,6 +93,7 @@ class FakeHost final : public Os {
     Bytes memory;
     bool dead = false, stopped = false;
     std::chrono::steady_clock::time_point gone_at{};
+    Millis cpu{0};
   };
 
   bool holds(const FakeProcess& process) const {
@@ -115,10 +101,10 @@ class FakeHost final : public Os {
     return !process.stopped || std::chrono::steady_clock::now() < process.gone_at;
   }
 
-  std::unique_ptr<Os> real_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::map<std::string, FakeScript> scripts_;
   std::map<std::string, int> starts_;
+  std::set<std::string> stuck_;
   std::map<int, FakeProcess> processes_;
   int next_pid_ = 100'000'000;  // above any real one
   Bytes peak_;

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <mutex>
 
+#include "base/sync.h"
 #include "foreman/live.h"
 
 namespace gantry {
@@ -41,7 +41,7 @@ class FakeLive final : public Live {
   }
 
  private:
-  std::mutex mutex_;
+  Mutex mutex_;
   std::vector<LiveDevice> now_;
   std::optional<Holder> holder_;
   int looks_ = 0;

@@ -14,7 +14,7 @@ class FakeWorker final : public Worker {
     const std::lock_guard lock(host_.mutex_);
     pid_ = host_.next_pid_++;
     ++host_.starts_[model_];
-    host_.processes_[pid_] = {model_, script_.memory, false, false, {}};
+    host_.processes_[pid_] = {model_, script_.memory, false, false, {}, {}};
     Bytes sum;
     for (const auto& [pid, process] : host_.processes_) {
       if (host_.holds(process)) sum += process.memory;

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "base/ids.h"
 #include "base/limits.h"
 #include "foreman/events.h"
 #include "foreman/job_state.h"
 #include "foreman/leftovers.h"
+#include "foreman/restore.h"
 #include "foreman/roster.h"
 #include "foreman/runner.h"
 #include "foreman/sampler.h"
@@ -25,6 +27,17 @@ constexpr size_t kIdempotencyKeyMax = 256;
 
 Error stopping_error() {
   return {Code::kUnavailable, "the daemon is stopping", "start it again"};
+}
+
+// ggml names a device by its backend and its number there: "CUDA0", "ROCm1", "Vulkan0".
+std::vector<std::pair<std::string, std::string>> device_environment(const Device& device) {
+  const size_t digits = device.backend.find_first_of("0123456789");
+  if (digits == std::string::npos) return {};
+  const std::string kind = device.backend.substr(0, digits), number = device.backend.substr(digits);
+  if (kind == "CUDA") return {{"CUDA_VISIBLE_DEVICES", number}};
+  if (kind == "ROCm") return {{"HIP_VISIBLE_DEVICES", number}};
+  if (kind == "Vulkan") return {{"GGML_VK_VISIBLE_DEVICES", number}};
+  return {};
 }
 
 // Opened, not read: whether this user may is the question.
@@ -61,11 +74,12 @@ struct Foreman::Parts {
   std::unique_ptr<Store> store;
   Events events;
   std::unique_ptr<Sampler> sampler;
+  std::unique_ptr<Cgroups> cgroups;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<EngineAnswers> engine;
   std::unique_ptr<Roster> roster;
   std::unique_ptr<Runner> runner;
-  std::mutex rng_mutex;
+  Mutex rng_mutex;
   Rng rng = Rng::from_system();
   std::atomic<bool> stopping{false};
 };
@@ -78,7 +92,12 @@ Result<std::unique_ptr<Foreman>> Foreman::start(Os& os, const Clock& clock,
                                                 ForemanOptions options) {
   std::unique_ptr<Foreman> foreman(
       new Foreman(std::make_unique<Parts>(os, clock, std::move(options))));
-  if (Result<void> begun = foreman->begin(); !begun) return fail(begun.error());
+  try {
+    if (Result<void> begun = foreman->begin(); !begun) return fail(begun.error());
+  } catch (const std::system_error&) {
+    return fail(Code::kUnavailable, "cannot start another thread",
+                "raise the limit on threads (ulimit -u)");
+  }
   return foreman;
 }
 
@@ -87,7 +106,9 @@ Result<void> Foreman::begin() {
   ForemanOptions& options = p.options;
   p.log = options.log == nullptr ? p.silent.get() : options.log;
   p.jobs_dir = join_path(options.state_dir, "jobs");
-  if (Result<void> made = p.os.make_dirs(p.jobs_dir, 0700); !made) return made;
+  for (const std::string& dir : {options.state_dir, p.jobs_dir}) {
+    if (Result<void> made = p.os.make_dirs(dir, 0700); !made) return made;
+  }
   Result<std::unique_ptr<FileLock>> lock = lock_file(join_path(options.state_dir, "daemon.lock"));
   if (!lock) {
     if (lock.error().code != Code::kBusy) return fail(lock.error());
@@ -95,6 +116,7 @@ Result<void> Foreman::begin() {
                 "use it, end it with `gantry stop`, or name another --state-dir");
   }
   p.lock = std::move(*lock);
+  options.store.now = p.clock.wall();
   Result<std::unique_ptr<Store>> store =
       Store::open(join_path(options.state_dir, "gantry.db"), options.store);
   if (!store) return fail(store.error());
@@ -103,23 +125,22 @@ Result<void> Foreman::begin() {
   use_real_parts();
   p.machine = without_reserve(options.machine, options.config);
   const Shares budgets = budgets_of(p.machine, options.config);
+  const auto over_budget = [&p](Bytes sum, Bytes budget) {
+    p.log->warn("over_budget", {{"sum", format_bytes(sum)}, {"budget", format_bytes(budget)}});
+    if (!p.runner) return;
+    p.runner->tell_all(nlohmann::json{
+        {"type", "over_budget"}, {"sum_bytes", sum.n}, {"budget_bytes", budget.n}}.dump());
+  };
   p.sampler = std::make_unique<Sampler>(
-      p.os, SamplerOptions{Millis(20), on_device(budgets, "cpu"), [&p](Bytes sum, Bytes budget) {
-                             p.log->warn("over_budget", {{"sum", format_bytes(sum)},
-                                                         {"budget", format_bytes(budget)}});
-                             if (!p.runner) return;
-                             p.runner->tell_all(nlohmann::json{{"type", "over_budget"},
-                                                               {"sum_bytes", sum.n},
-                                                               {"budget_bytes", budget.n}}
-                                                    .dump());
-                           }});
+      p.os, p.clock, SamplerOptions{Millis(20), on_device(budgets, "cpu"), over_budget});
   p.scheduler = std::make_unique<Scheduler>(
       SchedulerOptions{&p.os, &p.clock, p.log, p.store.get(), p.sampler.get(), options.factory,
                        budgets, read_boot_id(p.os), p.options.live.get(),
                        [&p](const std::string& model, const Shares* rooms) {
                          return p.roster->find(model, true, rooms);
                        },
-                       std::chrono::seconds(options.config.wait_s)});
+                       std::chrono::seconds(options.config.wait_s),
+                       std::chrono::seconds(options.config.hung_s), p.cgroups.get()});
   if (Result<void> recovered = recover(); !recovered) return recovered;
   p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &p.machine,
                                                     p.store.get(), options.cards, &p.clock,
@@ -147,6 +168,7 @@ void Foreman::use_real_parts() {
   }
   if (options.worker_context.cpu == nullptr) options.worker_context.cpu = &options.machine.cpu;
   if (!options.factory) {
+    p.cgroups = open_cgroups();
     options.factory = [&p](const WorkerSpec& spec) {
       return start_worker(p.os, p.options.worker_context, spec);
     };
@@ -170,9 +192,13 @@ void Foreman::use_real_parts() {
 // What a dead daemon left behind: its workers are ended, its running jobs go back in line.
 Result<void> Foreman::recover() {
   Parts& p = *parts_;
-  Result<std::vector<LeaseRow>> stuck = end_leftovers(p.os, *p.store, *p.log);
-  if (!stuck) return fail(stuck.error());
-  for (const LeaseRow& row : *stuck) {
+  Result<Leftovers> left = end_leftovers(p.os, *p.store, *p.log);
+  if (!left) return fail(left.error());
+  for (const LeaseRow& row : left->programs) {
+    Result<void> adopted = p.scheduler->adopt(row);
+    if (!adopted) p.log->error("program_not_adopted", {{"program", row.model}});
+  }
+  for (const LeaseRow& row : left->stuck) {
     // The budget may be smaller than it was: then the orphan has all of it.
     const Bytes room = p.scheduler->budget(row.device) - p.scheduler->booked(row.device);
     Result<void> booked = p.scheduler->book_orphan(p.store->next_token(),
@@ -196,8 +222,10 @@ void Foreman::stop() {
   if (p.runner) p.runner->finish_stop();
 }
 
+// A queue that cannot be read is not known to be empty.
 bool Foreman::idle() {
-  return parts_->store->unfinished() == 0 && parts_->scheduler->in_use() == 0;
+  const Result<JobTally> tally = parts_->store->tally();
+  return tally && tally->unfinished() == 0 && parts_->scheduler->in_use() == 0;
 }
 
 Result<std::unique_ptr<Session>> Foreman::open(const std::string& model,
@@ -207,9 +235,70 @@ Result<std::unique_ptr<Session>> Foreman::open(const std::string& model,
   Result<Loadable> loadable = p.roster->find(model, trusted);
   if (!loadable) return fail(loadable.error());
   Result<std::unique_ptr<Session>> session =
-      p.scheduler->open(*loadable, cancel, p.runner->priority_of(cancel));
+      p.scheduler->open(*loadable, cancel, p.runner->priority_of(cancel), p.runner->is_job(cancel));
   if (session) p.runner->uses_device(cancel, (*session)->device());
   return session;
+}
+
+class Foreman::ProgramLease final : public DeviceLease {
+ public:
+  ProgramLease(Os& os, int pid, uint64_t start_ticks, Bytes bytes, std::unique_ptr<Hold> hold,
+               std::vector<std::pair<std::string, std::string>> environment)
+      : os_(os),
+        pid_(pid),
+        start_ticks_(start_ticks),
+        bytes_(bytes),
+        hold_(std::move(hold)),
+        environment_(std::move(environment)) {}
+  // Nobody is given the bytes before the process is gone, wherever the connection is.
+  ~ProgramLease() override {
+    const bool there = os_.start_time(pid_).value_or(0) == start_ticks_ && os_.pss(pid_);
+    if (there) hold_->leave_to(pid_, start_ticks_);
+  }
+  int64_t token() const override { return hold_->token(); }
+  Bytes bytes() const override { return bytes_; }
+  const std::vector<std::pair<std::string, std::string>>& environment() const override {
+    return environment_;
+  }
+
+ private:
+  Os& os_;
+  int pid_;
+  uint64_t start_ticks_;
+  Bytes bytes_;
+  std::unique_ptr<Hold> hold_;
+  std::vector<std::pair<std::string, std::string>> environment_;
+};
+
+Result<std::unique_ptr<DeviceLease>> Foreman::lease(const LeaseWish& wish,
+                                                    const http::Cancel& cancel) {
+  Parts& p = *parts_;
+  if (p.stopping) return fail(stopping_error());
+  const auto device = std::ranges::find(p.machine.devices, wish.device, &Device::name);
+  if (device == p.machine.devices.end()) {
+    std::string known;
+    for (const Device& each : p.machine.devices) known += (known.empty() ? "" : ", ") + each.name;
+    return fail(Code::kNotFound, "there is no device " + wish.device, "there are " + known);
+  }
+  const Result<uint64_t> started = p.os.start_time(wish.pid);
+  if (!started) return fail(Code::kUsage, "the process that wants the lease is not there");
+  const Bytes budget = p.scheduler->budget(wish.device);
+  const Bytes bytes = wish.whole ? budget : wish.bytes;
+  if (bytes == Bytes{}) {
+    return fail(Code::kUsage, "a lease of no bytes", "say how many: --need 5GiB");
+  }
+  if (bytes > budget) {
+    return fail(Code::kDoesNotFit,
+                fmt::format("{} is more than may be used of {}, {}", format_bytes(bytes),
+                            wish.device, format_bytes(budget)),
+                "ask for less, or raise the budget");
+  }
+  Result<std::unique_ptr<Hold>> hold =
+      p.scheduler->hold(wish.program, {{wish.device, bytes}}, cancel, wish.priority, true);
+  if (!hold) return fail(hold.error());
+  (*hold)->started(wish.pid);
+  return std::make_unique<ProgramLease>(p.os, wish.pid, *started, bytes, std::move(*hold),
+                                        device_environment(*device));
 }
 
 // ffmpeg's bytes are asked for only when the small decoder has refused.
@@ -241,7 +330,7 @@ Result<StepReport> Foreman::decode_with(MediaTool tool, const std::string& file,
   Result<std::unique_ptr<Hold>> hold =
       p.scheduler->hold(name, shares, cancel, p.runner->priority_of(cancel));
   if (!hold) return fail(hold.error());
-  const auto begun = std::chrono::steady_clock::now();
+  const auto begun = p.clock.steady();
   Result<Millis> decoded = p.options.decoder(tool, file, wav, cancel,
                                              [&](int pid) { (*hold)->started(pid); });
   if (!decoded) return fail(decoded.error());
@@ -250,7 +339,7 @@ Result<StepReport> Foreman::decode_with(MediaTool tool, const std::string& file,
   report.device = "cpu";
   report.measured = (*hold)->measured();
   report.run_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+      std::chrono::duration<double>(p.clock.steady() - begun).count();
   if (report.measured > Bytes{}) {
     LoadSeen seen;
     seen.fingerprint = seen.model = name;
@@ -283,6 +372,13 @@ Result<void> Foreman::check(const JobSpec& spec) const {
     return fail(Code::kTooLarge, fmt::format("a job of {}; the limit is {}", format_bytes(size),
                                              format_bytes(kJobSpecMax)),
                 "put what is large into a file");
+  }
+  if (spec.depends_on.size() > kJobDependsMax) {
+    return fail(Code::kTooLarge, fmt::format("a job that depends on {} others; the limit is {}",
+                                             spec.depends_on.size(), kJobDependsMax));
+  }
+  if (spec.deadline != WallTime{} && spec.deadline <= spec.not_before) {
+    return fail(Code::kUsage, "the job's deadline is before its time to begin");
   }
   if (spec.idempotency_key.size() > kIdempotencyKeyMax) {
     return fail(Code::kTooLarge, fmt::format("an idempotency key of {} characters; the limit is {}",
@@ -329,12 +425,14 @@ Result<Job> Foreman::job(const std::string& id) {
   return found;
 }
 
-Result<std::vector<Job>> Foreman::jobs(uint32_t limit) {
-  Result<std::vector<Job>> found = parts_->store->jobs(limit);
+Result<std::vector<Job>> Foreman::jobs(const JobQuery& query) {
+  Result<std::vector<Job>> found = parts_->store->jobs(query);
   if (!found) return found;
   for (Job& job : *found) complete(&job);
   return found;
 }
+
+Result<JobTally> Foreman::tally() { return parts_->store->tally(); }
 
 Result<void> Foreman::cancel(const std::string& id) {
   Result<JobState> was = parts_->store->cancel(id, parts_->clock.wall());
@@ -352,6 +450,36 @@ Result<void> Foreman::cancel(const std::string& id) {
     }
   }
   return fail(was.error());
+}
+
+Result<void> Foreman::pause(const std::string& id) {
+  Result<JobState> was = parts_->store->pause(id);
+  if (!was) return fail(was.error());
+  parts_->log->info("job_paused", {{"job", id}});
+  if (*was == JobState::kRunning) parts_->runner->paused(id);
+  return {};
+}
+
+Result<void> Foreman::resume(const std::string& id) {
+  Result<JobState> was = parts_->store->resume(id, parts_->clock.wall());
+  if (!was) return fail(was.error());
+  parts_->log->info("job_resumed", {{"job", id}});
+  parts_->runner->wake();
+  return {};
+}
+
+Result<void> Foreman::retry(const std::string& id) {
+  Result<JobState> was = parts_->store->revive(id, parts_->clock.wall());
+  if (!was) return fail(was.error());
+  parts_->log->info("job_revived", {{"job", id}, {"was", std::string(job_state_name(*was))}});
+  parts_->events.begin(id);
+  parts_->runner->wake();
+  return {};
+}
+
+Result<void> Foreman::backup(const std::string& dir) {
+  if (!dir.starts_with('/')) return fail(Code::kUsage, dir + " is not an absolute path");
+  return write_backup(parts_->os, *parts_->store, parts_->jobs_dir, dir);
 }
 
 Result<std::string> Foreman::result(const std::string& id) {

@@ -68,10 +68,17 @@ class Foreman final : public ForemanClient {
                                                       bool trusted) override;
   [[nodiscard]] Result<StepReport> decode(const std::string& file, const std::string& wav,
                                           const http::Cancel& cancel) override;
+  [[nodiscard]] Result<std::unique_ptr<DeviceLease>> lease(const LeaseWish& wish,
+                                                           const http::Cancel& cancel) override;
   [[nodiscard]] Result<std::string> submit(const JobSpec& spec) override;
   [[nodiscard]] Result<Job> job(const std::string& id) override;
-  [[nodiscard]] Result<std::vector<Job>> jobs(uint32_t limit) override;
+  [[nodiscard]] Result<std::vector<Job>> jobs(const JobQuery& query) override;
+  [[nodiscard]] Result<JobTally> tally() override;
   [[nodiscard]] Result<void> cancel(const std::string& id) override;
+  [[nodiscard]] Result<void> pause(const std::string& id) override;
+  [[nodiscard]] Result<void> resume(const std::string& id) override;
+  [[nodiscard]] Result<void> retry(const std::string& id) override;
+  [[nodiscard]] Result<void> backup(const std::string& dir) override;
   [[nodiscard]] Result<std::string> result(const std::string& id) override;
   [[nodiscard]] Result<void> watch(
       const std::string& id, const http::Cancel& gone,
@@ -95,6 +102,7 @@ class Foreman final : public ForemanClient {
   [[nodiscard]] Result<StepReport> decode_with(MediaTool tool, const std::string& file,
                                                const std::string& wav, const http::Cancel& cancel);
   void complete(Job* job) const;  // what the store does not know
+  class ProgramLease;
 
   std::unique_ptr<Parts> parts_;
 };

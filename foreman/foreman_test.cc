@@ -81,7 +81,7 @@ TEST_F(ForemanTest, BadJobsAreRefusedAtSubmit) {
   EXPECT_EQ(refused(spec), Code::kUsage);
   spec.files = {file("empty", "")};
   EXPECT_EQ(refused(spec), Code::kUsage);
-  EXPECT_TRUE(foreman->jobs(10)->empty());
+  EXPECT_TRUE(foreman->jobs({.limit = 10})->empty());
 }
 
 TEST_F(ForemanTest, LimitsOfAJobAtNAndOneMore) {
@@ -258,10 +258,10 @@ TEST_F(ForemanTest, AFullDiskRefusesButKeepsWhatWasAccepted) {
   for (int i = 0; i < 100 && last; ++i) last = submit({{"x", std::string(20'000, 'x')}});
   ASSERT_FALSE(last);
   EXPECT_EQ(last.error().code, Code::kDiskFull);
-  const size_t accepted = foreman->jobs(1000)->size();
+  const size_t accepted = foreman->jobs({.limit = 1000})->size();
   ASSERT_TRUE(start());
-  EXPECT_EQ(foreman->jobs(1000)->size(), accepted);
-  const std::vector<Job> kept = *foreman->jobs(1000);
+  EXPECT_EQ(foreman->jobs({.limit = 1000})->size(), accepted);
+  const std::vector<Job> kept = *foreman->jobs({.limit = 1000});
   for (const Job& job : kept) EXPECT_EQ(wait(job.id).state, JobState::kDone);
 }
 

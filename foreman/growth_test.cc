@@ -28,6 +28,7 @@ class GrowthTest : public SchedulerBench {
 };
 
 TEST_F(GrowthTest, EveryLoadIsRecordedOnceItIsReadyAndWhenItEnds) {
+  start_takes_ = Millis(1);
   const Loadable a = model("a", 30);
   {
     auto session = open(a);

@@ -1,13 +1,19 @@
 // The scheduler's own records, shared by scheduler.cc (the line) and keeper.cc (the workers).
 #pragma once
 
-#include <deque>
+#include <map>
 #include <optional>
-#include <thread>
 
+#include "base/sync.h"
 #include "foreman/scheduler.h"
 
 namespace gantry {
+
+// A device that is not used for a model for some time.
+struct Shun {
+  uint32_t times = 0;
+  Millis until{0};
+};
 
 // A model that was asked for at least once. Kept for good, so that its place in the line and its
 // history stay; their number is limited by kModelsMax.
@@ -19,7 +25,11 @@ struct Scheduler::Model {
   uint64_t last_served = 0;
   bool draining = false;
   uint64_t grown = 0;
-  std::deque<Millis> failures;  // of loading, in a row, newest last
+  uint32_t falls = 0;           // starts in a row that ended badly
+  Millis rests_until{0};        // not started before
+  bool rested_at_dispatch = false;
+  std::map<std::string, Shun> shunned;  // by device: it failed this model there
+  uint64_t fallbacks = 0;       // loads elsewhere because of that
   std::optional<Error> last_error;
 };
 
@@ -58,7 +68,7 @@ class Scheduler::KeptWorker final : public Worker {
     return verdict_;
   }
   std::unique_ptr<Worker> worker_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::optional<Error> verdict_;
 };
 
@@ -72,14 +82,17 @@ struct Scheduler::Instance {
 
   // Of the keeper; others read them once the state is kReady.
   std::unique_ptr<KeptWorker> worker;
+  std::unique_ptr<Cgroup> cgroup;
   double load_s = 0;
   LoadSeen seen;                      // its row of the history
   std::vector<LiveDevice> before;     // of accelerators, before it was started
   std::atomic<bool> grown{false};     // set by the sampler: it passed its lease
   bool growth_handled = false;
   std::atomic<bool> was_ready{false};
+  Millis ready_at{0};
+  Millis cpu_seen{0}, cpu_moved_at{0}, cpu_looked_at{0};  // of the keeper: whether it does anything
   LoadEnd end = LoadEnd::kUnloaded;
-  std::mutex asking;  // Worker::alive, one caller at a time
+  Mutex asking;  // Worker::alive, one caller at a time
   [[nodiscard]] Result<void> alive() {
     const std::lock_guard lock(asking);
     return worker->alive();
@@ -88,6 +101,7 @@ struct Scheduler::Instance {
   // Under the scheduler's mutex.
   std::atomic<int> pid{0};
   uint32_t sessions = 0;
+  uint32_t jobs = 0;  // of the sessions
   uint32_t served = 0;
   Bytes booked_more;            // of host memory, beyond its lease
   std::string waits;            // for what, while it loads
@@ -98,7 +112,7 @@ struct Scheduler::Instance {
   bool stop = false;            // the keeper shall put it away
   std::optional<Error> death;   // the worker ended by itself
   bool finished = false;        // the keeper's last word
-  std::thread keeper;
+  Thread keeper;
 };
 
 struct Scheduler::Request {

@@ -3,24 +3,22 @@
 
 namespace gantry {
 
-namespace {
-constexpr std::array<JobState, 5> kStates = {JobState::kQueued, JobState::kRunning, JobState::kDone,
-                                             JobState::kFailed, JobState::kCancelled};
-}
-
 std::string_view job_state_name(JobState state) {
   switch (state) {
+    case JobState::kWaiting: return "waiting";
     case JobState::kQueued: return "queued";
     case JobState::kRunning: return "running";
+    case JobState::kPaused: return "paused";
     case JobState::kDone: return "done";
     case JobState::kFailed: return "failed";
     case JobState::kCancelled: return "cancelled";
+    case JobState::kQuarantined: return "quarantined";
   }
   return "unknown";
 }
 
 std::optional<JobState> parse_job_state(std::string_view name) {
-  for (const JobState state : kStates) {
+  for (const JobState state : kJobStates) {
     if (job_state_name(state) == name) return state;
   }
   return std::nullopt;

@@ -15,15 +15,31 @@ struct Transition {
   const char* when;
 };
 
-// done, failed and cancelled are final: no row leads out of them.
-inline constexpr std::array<Transition, 7> kTransitions = {{
+inline constexpr std::array<JobState, 8> kJobStates = {
+    JobState::kWaiting, JobState::kQueued, JobState::kRunning,   JobState::kPaused,
+    JobState::kDone,    JobState::kFailed, JobState::kCancelled, JobState::kQuarantined};
+
+// No row leads out of done. Out of the other ends leads the user's word alone.
+inline constexpr std::array<Transition, 19> kTransitions = {{
+    {JobState::kWaiting, JobState::kQueued, "what it depends on is done and its time has come"},
+    {JobState::kWaiting, JobState::kFailed, "a job it depends on ended otherwise, or its deadline"},
+    {JobState::kWaiting, JobState::kCancelled, "the user cancelled it"},
+    {JobState::kWaiting, JobState::kPaused, "the user paused it"},
     {JobState::kQueued, JobState::kRunning, "a thread claimed it, with a new token"},
+    {JobState::kQueued, JobState::kFailed, "its deadline passed in the line"},
     {JobState::kQueued, JobState::kCancelled, "the user cancelled it before it ran"},
+    {JobState::kQueued, JobState::kPaused, "the user paused it"},
     {JobState::kRunning, JobState::kDone, "its result is on the disk, under this claim"},
     {JobState::kRunning, JobState::kFailed, "a final error, or too many attempts without progress"},
     {JobState::kRunning, JobState::kCancelled, "the user cancelled it; its holder's token is void"},
+    {JobState::kRunning, JobState::kPaused, "the user paused it; its holder's token is void"},
+    {JobState::kRunning, JobState::kQuarantined, "it was there when three workers died in a row"},
     {JobState::kRunning, JobState::kQueued, "its worker or daemon went away, or the daemon stops"},
-    {JobState::kQueued, JobState::kFailed, "its inputs changed or its kind is no longer known"},
+    {JobState::kPaused, JobState::kWaiting, "the user resumed it"},
+    {JobState::kPaused, JobState::kCancelled, "the user cancelled it"},
+    {JobState::kFailed, JobState::kWaiting, "the user wants it tried again"},
+    {JobState::kCancelled, JobState::kWaiting, "the user wants it after all"},
+    {JobState::kQuarantined, JobState::kWaiting, "the user has looked and wants it tried again"},
 }};
 
 constexpr bool may_become(JobState from, JobState to) {
@@ -33,11 +49,11 @@ constexpr bool may_become(JobState from, JobState to) {
   return false;
 }
 
+// Nothing happens to it by itself any more.
 constexpr bool is_final(JobState state) {
-  return state == JobState::kDone || state == JobState::kFailed || state == JobState::kCancelled;
+  return state == JobState::kDone || state == JobState::kFailed ||
+         state == JobState::kCancelled || state == JobState::kQuarantined;
 }
-
-std::optional<JobState> parse_job_state(std::string_view name);
 
 // The reverse of code_name; kInternal for a word that no code has.
 Code parse_code(std::string_view name);

@@ -14,8 +14,19 @@ namespace {
 // How often a keeper looks whether its worker lives and whether it has idled long enough.
 constexpr Millis kLook{50};
 constexpr Millis kMemoryPoll{5};
+// A worker's part of the processor against an ordinary program's.
+constexpr uint32_t kCpuPercent = 50;
 
 }  // namespace
+
+// The last line, well above the lease: the sampler sees growth sooner and says why. The kernel
+// counts files' pages and its own tables too, so there is room above what we count.
+CgroupLimits Scheduler::limits_of(const Loadable& loadable) const {
+  const Bytes lease = on_device(loadable.shares, "cpu");
+  const Bytes twice = Bytes{2 * lease.n} + MiB(256);
+  const Bytes budget = on_device(options_.budgets, "cpu") + MiB(256);
+  return {loadable.growth == Growth::kWarn ? std::max(twice, budget) : twice, kCpuPercent};
+}
 
 void Scheduler::keep(Instance& instance) {
   Result<void> started = take_memory(instance);
@@ -25,18 +36,15 @@ void Scheduler::keep(Instance& instance) {
     const std::lock_guard lock(mutex_);
     Model& model = *instance.model;
     if (started && !instance.stop) {
-      model.failures.clear();
       model.state = ModelState::kReady;
       instance.was_ready = true;
+      instance.ready_at = options_.clock->steady();
       instance.ready_mark = arrivals_;
       instance.idle_since = options_.clock->steady();
       dispatch_locked();
     } else if (!started && !instance.cancel) {
       // Its own failure, not a change of mind of ours.
-      const bool failure = started.error().code != Code::kDoesNotFit;
-      if (failure) model.failures.push_back(options_.clock->steady());
-      if (model.failures.size() > kLoadFailuresMax) model.failures.pop_front();
-      model.last_error = started.error();
+      if (started.error().code != Code::kDoesNotFit) note_fall_locked(instance, started.error());
       refuse_locked(model, started.error());
     }
     if (!started) stop_locked(model);
@@ -54,7 +62,7 @@ void Scheduler::keep(Instance& instance) {
 // From the lease's row to a worker that answers.
 Result<void> Scheduler::start(Instance& instance) {
   const Loadable& loadable = instance.model->loadable;  // not replaced while loaded
-  const auto begun = std::chrono::steady_clock::now();
+  const auto begun = options_.clock->steady();
   std::vector<LeaseRow> rows;
   for (const Share& share : loadable.shares) {
     rows.push_back({instance.token, share.device, share.bytes, loadable.name, 0, 0, ""});
@@ -66,13 +74,16 @@ Result<void> Scheduler::start(Instance& instance) {
   const int pid = instance.worker->pid();
   instance.pid = pid;
   const uint64_t ticks = options_.os->start_time(pid).value_or(0);
+  if (options_.cgroups != nullptr) {
+    instance.cgroup = options_.cgroups->put(pid, loadable.name, limits_of(loadable));
+  }
   Result<void> bound = options_.store->bind_lease(instance.token, pid, ticks, options_.boot_id);
   if (!bound) return bound;
   watch_growth(instance);
   options_.sampler->watch(&instance.probe, pid);
   if (Result<void> ready = instance.worker->ready(instance.cancel); !ready) return ready;
   instance.load_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+      std::chrono::duration<double>(options_.clock->steady() - begun).count();
   options_.log->info("loaded", {{"model", loadable.name},
                                 {"pid", std::to_string(pid)},
                                 {"seconds", fmt::format("{:.3f}", instance.load_s)}});
@@ -82,10 +93,12 @@ Result<void> Scheduler::start(Instance& instance) {
 void Scheduler::supervise(Instance& instance) {
   for (;;) {
     if (instance.grown) see_growth(instance);
+    watch_progress(instance);
     Result<void> alive = instance.alive();
     std::unique_lock lock(mutex_);
     if (!alive && !instance.stop) {
       instance.death = alive.error();
+      note_fall_locked(instance, alive.error());
       options_.log->warn("worker_died", {{"model", instance.model->loadable.name},
                                          {"error", alive.error().message}});
     }
@@ -113,7 +126,9 @@ void Scheduler::put_away(Instance& instance) {
   }
   options_.sampler->forget(&instance.probe);
   note_end(instance);
-  const bool back = instance.pid == 0 || memory_is_back(instance.pid);
+  const bool gone = instance.cgroup == nullptr || instance.cgroup->clear(kWorkerStopMax);
+  if (gone) instance.cgroup.reset();
+  const bool back = gone && (instance.pid == 0 || memory_is_back(instance.pid));
   Result<void> removed;
   if (back) removed = options_.store->remove_lease(instance.token);
   if (!removed) options_.log->warn("lease_kept", {{"error", removed.error().message}});

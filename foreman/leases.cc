@@ -5,15 +5,15 @@
 namespace gantry {
 
 Result<void> Store::add_lease(const std::vector<LeaseRow>& rows) {
-  const std::lock_guard lock(mutex_);
   return write("lease", "record the lease", [&]() -> Result<void> {
     for (const LeaseRow& row : rows) {
       Result<void> added =
           database_
-              ->prepare("INSERT INTO leases(token, device, bytes, model) VALUES(?,?,?,?)",
+              ->prepare("INSERT INTO leases(token, device, bytes, model, program)"
+                        " VALUES(?,?,?,?,?)",
                         "record the lease")
               .bind(row.token).bind(row.device).bind(static_cast<int64_t>(row.bytes.n))
-              .bind(row.model).run();
+              .bind(row.model).bind(row.program ? 1 : 0).run();
       if (!added) return added;
     }
     return {};
@@ -22,7 +22,6 @@ Result<void> Store::add_lease(const std::vector<LeaseRow>& rows) {
 
 Result<void> Store::bind_lease(Token token, int pid, uint64_t start_ticks,
                                const std::string& boot_id) {
-  const std::lock_guard lock(mutex_);
   return write("bind", "record the lease's holder", [&] {
     return database_
         ->prepare("UPDATE leases SET pid=?, start_ticks=?, boot_id=? WHERE token=?",
@@ -32,7 +31,6 @@ Result<void> Store::bind_lease(Token token, int pid, uint64_t start_ticks,
 }
 
 Result<void> Store::remove_lease(Token token) {
-  const std::lock_guard lock(mutex_);
   return write("release", "end the lease", [&] {
     return database_->prepare("DELETE FROM leases WHERE token=?", "end the lease")
         .bind(token).run();
@@ -43,7 +41,7 @@ Result<std::vector<LeaseRow>> Store::leases() {
   const std::lock_guard lock(mutex_);
   std::vector<LeaseRow> rows;
   Statement row = database_->prepare(
-      "SELECT token, device, bytes, model, pid, start_ticks, boot_id FROM leases"
+      "SELECT token, device, bytes, model, pid, start_ticks, boot_id, program FROM leases"
       " ORDER BY token, device", "read the leases");
   for (;;) {
     Result<bool> more = row.next();
@@ -51,7 +49,7 @@ Result<std::vector<LeaseRow>> Store::leases() {
     if (!*more) return rows;
     rows.push_back({row.integer(0), row.text(1), Bytes{static_cast<uint64_t>(row.integer(2))},
                     row.text(3), static_cast<int>(row.integer(4)),
-                    static_cast<uint64_t>(row.integer(5)), row.text(6)});
+                    static_cast<uint64_t>(row.integer(5)), row.text(6), row.integer(7) != 0});
   }
 }
 

@@ -1,8 +1,6 @@
 // Finding and ending the leftovers.
 #include "foreman/leftovers.h"
 
-#include <signal.h>
-
 #include <set>
 
 #include "base/limits.h"
@@ -38,29 +36,31 @@ std::string read_boot_id(Os& os) {
   return id;
 }
 
-Result<std::vector<LeaseRow>> end_leftovers(Os& os, Store& store, Log& log) {
+Result<Leftovers> end_leftovers(Os& os, Store& store, Log& log) {
   Result<std::vector<LeaseRow>> rows = store.leases();
   if (!rows) return fail(rows.error());
   const std::string boot_id = read_boot_id(os);
   for (const LeaseRow& row : *rows) {
-    if (!is_holder(os, row, boot_id)) continue;
+    if (row.program || !is_holder(os, row, boot_id)) continue;
     log.warn("leftover", {{"model", row.model}, {"pid", std::to_string(row.pid)}});
-    os.kill(-row.pid, SIGKILL);  // workers lead a group of their own
-    os.kill(row.pid, SIGKILL);
+    os.kill_group(row.pid, row.start_ticks);  // workers lead a group of their own
   }
-  std::vector<LeaseRow> stuck;
+  Leftovers left;
   std::set<Token> gone;
   for (const LeaseRow& row : *rows) {
-    if (!ended(os, row, boot_id)) {
+    if (row.program && is_holder(os, row, boot_id) && os.pss(row.pid)) {
+      log.info("program_adopted", {{"program", row.model}, {"pid", std::to_string(row.pid)}});
+      left.programs.push_back(row);
+    } else if (!ended(os, row, boot_id)) {
       log.error("leftover_stays", {{"model", row.model}, {"pid", std::to_string(row.pid)}});
-      stuck.push_back(row);
+      left.stuck.push_back(row);
     } else if (gone.insert(row.token).second) {
       if (Result<void> removed = store.remove_lease(row.token); !removed) {
         return fail(removed.error());
       }
     }
   }
-  return stuck;
+  return left;
 }
 
 }  // namespace gantry

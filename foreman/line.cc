@@ -59,6 +59,7 @@ class Line {
     Seat& seat = seats_[waiter.stall];
     const Stall& stall = stalls_[waiter.stall];
     if (seat.state == ModelState::kUnloaded) {
+      if (stall.resting) return;
       if (!take_room(stall.shares, waiter.stall)) return;
       seat.state = ModelState::kLoading;
       moves_.load.push_back(waiter.stall);

@@ -22,6 +22,7 @@ struct Stall {
   // would become the most recent by draining, and the choice would flip to another for ever.
   uint64_t last_served = 0;
   bool draining = false;   // asked to unload: no new session until it has been gone
+  bool resting = false;    // failed a moment ago: not loaded yet, and nobody waits behind it
 };
 
 constexpr size_t kNoStall = SIZE_MAX;
@@ -44,7 +45,7 @@ struct Moves {
 // Rules, in this order:
 // 1. Waiters are looked at by priority, then arrival.
 // 2. A waiter whose model is ready with a free session is served, unless the model must leave.
-// 3. A waiter whose model is not there has it loaded when there is room.
+// 3. A waiter whose model is not there has it loaded when there is room, unless it rests.
 // 4. The first waiter without room makes room: idle models leave at once, least recently served
 //    first; where that is not enough, used ones take no newer sessions until they are idle and can
 //    leave. What it does not need for itself stays.

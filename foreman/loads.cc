@@ -85,7 +85,6 @@ const char* condition_of(Store::LoadsOf which) {
 }  // namespace
 
 Result<int64_t> Store::add_load(const LoadSeen& load) {
-  const std::lock_guard lock(mutex_);
   int64_t id = 0;
   Result<void> done = write("load", std::string(kDoing), [&]() -> Result<void> {
     Statement row = database_->prepare(
@@ -108,7 +107,6 @@ Result<int64_t> Store::add_load(const LoadSeen& load) {
 }
 
 Result<void> Store::update_load(const LoadSeen& load) {
-  const std::lock_guard lock(mutex_);
   return write("load", std::string(kDoing), [&]() -> Result<void> {
     Statement row = database_->prepare(
         "UPDATE loads SET ended=?, sessions=?, decode=? WHERE id=?", std::string(kDoing));

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/sync.h"
 #include "config/config.h"
 #include "foreman/card_probe.h"
 #include "foreman/engine_answers.h"
@@ -83,7 +83,7 @@ class Roster {
 
   RosterOptions options_;
   Demand demand_;  // the budgets, without wishes
-  std::mutex mutex_;
+  Mutex mutex_;
   std::map<std::string, Known> known_;         // by model name
   std::map<std::string, ModelStatus> planned_;  // likewise
 };

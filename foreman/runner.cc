@@ -17,6 +17,10 @@ namespace {
 
 // A queue that cannot be read or written is looked at again after so long.
 constexpr Millis kStorePause{1'000};
+// Jobs that wait for a time are looked for so often at least: the wall clock may jump.
+constexpr Millis kDuePause{10'000};
+// Less progress than this says nothing about the time that is left.
+constexpr double kTellingProgress = 0.02;
 
 bool is_retryable(Code code) {
   return code == Code::kWorkerFailed || code == Code::kUnavailable || code == Code::kTimeout;
@@ -84,6 +88,10 @@ class Runner::Active final : public JobContext {
     const double sound = std::clamp(fraction, 0.0, 1.0);
     {
       const std::lock_guard lock(mutex_);
+      if (first_at_ == Millis(0)) {
+        first_at_ = runner_.options_.clock->steady();
+        first_progress_ = sound;
+      }
       progress_ = sound;
       step_ = step;
     }
@@ -93,10 +101,15 @@ class Runner::Active final : public JobContext {
   void event(const nlohmann::json& event) override {
     runner_.options_.events->add(claim.job.id, dump(event));
   }
-  void fill_in(Job* job) {
+  void fill_in(Job* job, Millis now) {
     const std::lock_guard lock(mutex_);
     job->progress = progress_;
     job->step = step_;
+    // What a checkpoint gave at once says nothing about the rest: from the first progress on.
+    const double done = progress_ - first_progress_;
+    if (done < kTellingProgress || now <= first_at_) return;
+    const double spent = std::chrono::duration<double>(now - first_at_).count();
+    job->remaining_s = spent * (1 - progress_) / done;
   }
   const std::string& folder() const { return dir_; }
 
@@ -107,8 +120,9 @@ class Runner::Active final : public JobContext {
  private:
   Runner& runner_;
   const std::string dir_;
-  std::mutex mutex_;
-  double progress_ = 0;
+  Mutex mutex_;
+  double progress_ = 0, first_progress_ = 0;
+  Millis first_at_{0};
   std::string step_;
 };
 
@@ -144,17 +158,31 @@ void Runner::work() {
       changed_.wait_for(lock, kStorePause, [&] { return stopping_; });
     } else {
       // A job that was submitted after the claim looked has raised wakes_ meanwhile.
-      changed_.wait(lock, [&] { return stopping_ || wakes_ != seen; });
+      changed_.wait_for(lock, idle_time(), [&] { return stopping_ || wakes_ != seen; });
       seen = wakes_;
     }
   }
+}
+
+// How long there is nothing to do but for what somebody submits.
+Millis Runner::idle_time() {
+  constexpr Millis kForEver = std::chrono::hours(24);
+  Result<std::optional<WallTime>> due = options_.store->next_due();
+  if (!due) return kStorePause;
+  if (!*due) return kForEver;
+  return std::clamp(**due - options_.clock->wall(), Millis(1), kDuePause);
 }
 
 void Runner::run_one(Claim claim) {
   Active active(*this, std::move(claim));
   const Job& job = active.claim.job;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // An attempt that was paused or cancelled may be on its way out still, and has the same folder.
+    changed_.wait(lock, [&] {
+      return std::ranges::none_of(
+          active_, [&](const Active* other) { return other->claim.job.id == job.id; });
+    });
     active_.push_back(&active);
     if (stopping_) active.cancel = true;
   }
@@ -162,14 +190,20 @@ void Runner::run_one(Claim claim) {
   options_.log->info("job_started", {{"job", job.id}, {"kind", job.spec.kind},
                                      {"attempt", std::to_string(job.attempts)}});
   // A cancel between the claim and the list above found nobody to tell.
-  if (Result<Job> now = options_.store->job(job.id); now && now->state == JobState::kCancelled) {
+  if (Result<Job> now = options_.store->job(job.id); now && now->state != JobState::kRunning) {
     active.cancel = true;
   }
   record_for_certain(active, execute(active));
+  leave(job);
   {
     const std::lock_guard lock(mutex_);
     active_.remove(&active);
   }
+  changed_.notify_all();
+}
+
+// What is to be told and cleaned once an attempt is over.
+void Runner::leave(const Job& job) {
   Result<Job> now = options_.store->job(job.id);
   if (!now) return;
   const Error* error = now->error ? &*now->error : nullptr;
@@ -267,6 +301,7 @@ Result<void> Runner::record_done(Active& active, const std::string& bytes) {
   Result<void> done = options_.store->finish(claim.job.id, claim.token, name, sha256_hex(bytes),
                                              options_.clock->wall());
   if (!done && done.error().code == Code::kConflict) (void)options_.os->remove(file);
+  if (done) wake();  // others may have waited for it
   return done;
 }
 
@@ -277,7 +312,8 @@ Result<void> Runner::record_failed(Active& active, const Error& error) {
   if (!is_retryable(error.code)) {
     return options_.store->fail_job(id, claim.token, error, options_.clock->wall());
   }
-  Result<JobState> became = options_.store->retry(id, claim.token, error, options_.clock->wall());
+  Result<JobState> became = options_.store->retry(
+      id, claim.token, error, evidence_of(active, error), options_.clock->wall());
   if (!became) return fail(became.error());
   if (*became == JobState::kQueued) {
     options_.events->add(id, dump({{"type", "retry"}, {"message", error.message}}));
@@ -288,6 +324,7 @@ Result<void> Runner::record_failed(Active& active, const Error& error) {
 
 // An ended job keeps its result and nothing else.
 void Runner::sweep(const Job& job) {
+  if (job.state == JobState::kQuarantined) return;  // what it made is evidence
   const std::string dir = job_dir(job.id);
   Result<void> swept;
   if (job.state != JobState::kDone) {
@@ -299,6 +336,22 @@ void Runner::sweep(const Job& job) {
   }
   if (swept) swept = options_.store->mark_swept(job.id);
   if (!swept) options_.log->warn("not_swept", {{"job", job.id}, {"error", swept.error().message}});
+}
+
+// What an attempt left behind that its worker did not survive. The message holds how the worker
+// ended and the last lines of its log.
+std::string Runner::evidence_of(const Active& active, const Error& error) {
+  if (error.code != Code::kWorkerFailed) return {};
+  std::string device;
+  {
+    const std::lock_guard lock(mutex_);
+    device = active.device;
+  }
+  return dump({{"attempt", active.claim.job.attempts},
+               {"at", format_time(options_.clock->wall())},
+               {"device", device},
+               {"code", code_name(error.code)},
+               {"message", error.message}});
 }
 
 void Runner::wake() {
@@ -326,10 +379,19 @@ void Runner::cancelled(const std::string& id) {
   }
 }
 
+void Runner::paused(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  for (Active* active : active_) {
+    if (active->claim.job.id == id) active->cancel = true;
+  }
+}
+
 void Runner::fill_in(Job* job) {
   const std::lock_guard lock(mutex_);
   for (Active* active : active_) {
-    if (active->claim.job.id == job->id && job->state == JobState::kRunning) active->fill_in(job);
+    if (active->claim.job.id == job->id && job->state == JobState::kRunning) {
+      active->fill_in(job, options_.clock->steady());
+    }
   }
 }
 
@@ -346,10 +408,17 @@ int Runner::priority_of(const http::Cancel& cancel) {
   return 0;
 }
 
+bool Runner::is_job(const http::Cancel& cancel) {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(active_, [&](Active* active) { return &active->cancel == &cancel; });
+}
+
 void Runner::uses_device(const http::Cancel& cancel, const std::string& device) {
   const std::lock_guard lock(mutex_);
   for (Active* active : active_) {
-    if (&active->cancel == &cancel) active->device = device;
+    if (&active->cancel != &cancel || active->device == device) continue;
+    active->device = device;
+    options_.events->add(active->claim.job.id, dump({{"type", "device"}, {"device", device}}));
   }
 }
 
@@ -373,7 +442,7 @@ void Runner::begin_stop() {
 }
 
 void Runner::finish_stop() {
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.join();
   threads_.clear();
 }
 

@@ -2,16 +2,14 @@
 // renamed by the job's claim, then recorded under its token, so that there is at most one.
 #pragma once
 
-#include <condition_variable>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/log.h"
 #include "base/os.h"
+#include "base/sync.h"
 #include "foreman/client.h"
 #include "foreman/events.h"
 #include "foreman/store.h"
@@ -43,14 +41,16 @@ class Runner {
   // Cleans what ended jobs left behind, then starts the threads.
   void start();
   void wake();  // there may be a job to claim
-  // After the store has cancelled it: its executor is told to end.
+  // After the store has cancelled or paused it: its executor is told to end.
   void cancelled(const std::string& id);
+  void paused(const std::string& id);
   void fill_in(Job* job);  // progress and step of a running one
   uint32_t running();
 
   // A job's sessions are told from others by the cancel flag they pass. Which device it uses is
   // recorded; its priority, 0 for what is no job.
   int priority_of(const http::Cancel& cancel);
+  bool is_job(const http::Cancel& cancel);
   void uses_device(const http::Cancel& cancel, const std::string& device);
   void tell_all(const std::string& event);  // to watchers of all running jobs
 
@@ -62,6 +62,7 @@ class Runner {
   class Active;
   void work();
   void run_one(Claim claim);
+  void leave(const Job& job);
   [[nodiscard]] Result<std::string> execute(Active& active);
   [[nodiscard]] Result<void> prepare(const Claim& claim);
   [[nodiscard]] Result<void> record(Active& active, const Result<std::string>& outcome);
@@ -70,14 +71,16 @@ class Runner {
   // Until it is recorded, or the job is no longer ours, or we stop.
   void record_for_certain(Active& active, const Result<std::string>& outcome);
   void sweep(const Job& job);
+  std::string evidence_of(const Active& active, const Error& error);
+  Millis idle_time();
   bool stopping();
   std::string job_dir(const std::string& id) const;
 
   RunnerOptions options_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  Mutex mutex_;
+  CondVar changed_;
   std::list<Active*> active_;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
   uint64_t wakes_ = 0;
   bool stopping_ = false;
 };

@@ -25,7 +25,7 @@ TEST_F(RunnerTest, AJobRunsAndItsResultIsKept) {
   EXPECT_EQ(job.progress, 1);
   EXPECT_EQ(*foreman->result(id), "step 0 by attempt 1\nstep 1 by attempt 1\n");
   until([&] { return files_of(id) == 1; });  // nothing but the result
-  EXPECT_EQ(foreman->jobs(10)->size(), 1U);
+  EXPECT_EQ(foreman->jobs({.limit = 10})->size(), 1U);
   ASSERT_TRUE(start());
   EXPECT_EQ(*foreman->result(id), "step 0 by attempt 1\nstep 1 by attempt 1\n");
   EXPECT_TRUE(foreman->idle());
@@ -38,8 +38,9 @@ TEST_F(RunnerTest, RetryableErrorsAreTriedAgainOthersNot) {
   EXPECT_EQ(wait(comes_back).attempts, 3U);
   const std::string never = *submit({{"fail", worker_failed}});
   const Job failed = wait(never);
-  EXPECT_EQ(failed.state, JobState::kFailed);
+  EXPECT_EQ(failed.state, JobState::kQuarantined);
   EXPECT_EQ(failed.attempts, kJobAttemptsMax);
+  EXPECT_EQ(nlohmann::json::parse(failed.evidence).size(), kJobAttemptsMax);
   EXPECT_EQ(failed.error->code, Code::kWorkerFailed);
   EXPECT_THAT(failed.error->message, HasSubstr("as told"));
   const std::string once = *submit({{"fail", static_cast<int>(Code::kCorrupt)}});
@@ -48,7 +49,60 @@ TEST_F(RunnerTest, RetryableErrorsAreTriedAgainOthersNot) {
   const std::string thrown = *submit({{"throw", true}});
   EXPECT_EQ(wait(thrown).error->code, Code::kInternal);
   EXPECT_EQ(foreman->result(never).error().code, Code::kConflict);
-  until([&] { return files_of(never) == 0; });
+  EXPECT_GT(files_of(never), 0U) << "its work is evidence";
+  until([&] { return files_of(once) == 0; });
+  ASSERT_TRUE(foreman->retry(never));
+  EXPECT_EQ(wait(never).state, JobState::kQuarantined);
+  EXPECT_EQ(nlohmann::json::parse(wait(never).evidence).size(), 2 * kJobAttemptsMax);
+}
+
+TEST_F(RunnerTest, PausedJobsStopAndGoOnFromTheirCheckpoints) {
+  const std::string id = *submit({{"steps", 2}, {"wait_ms", 300}});
+  until([&] { return foreman->job(id)->step == "step 1"; });
+  ASSERT_TRUE(foreman->pause(id));
+  until([&] { return foreman->job(id)->state == JobState::kPaused && executor->idle(); });
+  EXPECT_TRUE(foreman->idle());
+  EXPECT_EQ(foreman->pause(id).error().code, Code::kConflict);
+  ASSERT_TRUE(foreman->resume(id));
+  EXPECT_EQ(wait(id).state, JobState::kDone);
+  EXPECT_EQ(*foreman->result(id), "step 0 by attempt 1\nstep 1 by attempt 1\n");
+}
+
+// Found by simulation: both wrote into the job's folder, and the first one cleaned it at its end.
+TEST_F(RunnerTest, ANewAttemptWaitsUntilThePausedOneHasLeft) {
+  std::atomic<bool> leave{false};
+  ASSERT_TRUE(start({}, [&](const Job&) {
+    while (executor->runs == 1 && !leave) std::this_thread::sleep_for(Millis(1));
+  }));
+  const std::string id = *submit({{"steps", 2}});
+  until([&] { return executor->runs == 1; });
+  ASSERT_TRUE(foreman->pause(id));
+  ASSERT_TRUE(foreman->resume(id));
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(executor->runs, 1);
+    std::this_thread::sleep_for(Millis(1));
+  }
+  leave = true;
+  EXPECT_EQ(wait(id).state, JobState::kDone);
+  EXPECT_EQ(executor->runs, 2);
+}
+
+TEST_F(RunnerTest, JobsWaitForTheirTimeAndForEachOther) {
+  JobSpec first;
+  first.kind = "steps";
+  first.not_before = clock.wall() + Millis(300);
+  const std::string early = *foreman->submit(first);
+  JobSpec second;
+  second.kind = "steps";
+  second.depends_on = {early};
+  const std::string late = *foreman->submit(second);
+  EXPECT_EQ(foreman->job(early)->state, JobState::kWaiting);
+  EXPECT_FALSE(foreman->idle());
+  EXPECT_EQ(wait(late).state, JobState::kDone);
+  EXPECT_GE(wait(early).started, first.not_before);
+  EXPECT_GE(wait(late).started, wait(early).finished);
+  second.depends_on.assign(kJobDependsMax + 1, early);
+  EXPECT_EQ(foreman->submit(second).error().code, Code::kTooLarge);
 }
 
 TEST_F(RunnerTest, AChangedInputIsAConflict) {

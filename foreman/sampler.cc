@@ -13,8 +13,9 @@ constexpr Millis kPauseMax{300};
 
 }  // namespace
 
-Sampler::Sampler(Os& os, SamplerOptions options) : os_(os), options_(std::move(options)) {
-  thread_ = std::thread([this] { run(); });
+Sampler::Sampler(Os& os, const Clock& clock, SamplerOptions options)
+    : os_(os), clock_(clock), options_(std::move(options)) {
+  thread_ = Thread([this] { run(); });
 }
 
 Sampler::~Sampler() {
@@ -77,9 +78,9 @@ void Sampler::run() {
       changed_.wait(lock, [&] { return ending_ || !probes_.empty(); });
       continue;
     }
-    const auto begun = std::chrono::steady_clock::now();
+    const auto begun = clock_.steady();
     sample();
-    const auto cost = std::chrono::steady_clock::now() - begun;
+    const auto cost = clock_.steady() - begun;
     // Reading a large process' pages takes milliseconds, in which it cannot map memory: not more
     // than a tenth of the time. But where reading is slow because the machine is busy, growth must
     // be seen within a second all the same, and takes two samples to be believed.

@@ -3,13 +3,11 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <list>
-#include <mutex>
-#include <thread>
 
 #include "base/os.h"
+#include "base/sync.h"
 
 namespace gantry {
 
@@ -45,7 +43,7 @@ struct SamplerOptions {
 
 class Sampler {
  public:
-  Sampler(Os& os, SamplerOptions options);
+  Sampler(Os& os, const Clock& clock, SamplerOptions options);
   ~Sampler();
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
@@ -61,15 +59,16 @@ class Sampler {
   static void check_growth(Probe& probe, Bytes now);
 
   Os& os_;
+  const Clock& clock_;
   SamplerOptions options_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  Mutex mutex_;
+  CondVar changed_;
   std::list<Probe*> probes_;
   std::atomic<uint64_t> total_{0};
   std::atomic<uint64_t> total_peak_{0};
   bool over_ = false;
   bool ending_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace gantry

@@ -19,11 +19,12 @@ class SamplerTest : public testing::Test {
     for (int i = 0; i < 5000 && !condition(); ++i) std::this_thread::sleep_for(Millis(1));
     ASSERT_TRUE(condition());
   }
+  RealClock clock_;
   FakeHost host_;
 };
 
 TEST_F(SamplerTest, KeepsThePeakOfEachAndOfAll) {
-  Sampler sampler(host_, {Millis(1), MiB(100), {}});
+  Sampler sampler(host_, clock_, {Millis(1), MiB(100), {}});
   const auto a = worker("a", MiB(10)), b = worker("b", MiB(20));
   Probe probe_a, probe_b;
   sampler.watch(&probe_a, a->pid());
@@ -47,7 +48,7 @@ TEST_F(SamplerTest, KeepsThePeakOfEachAndOfAll) {
 
 TEST_F(SamplerTest, TheAlarmComesOnceAnExcess) {
   std::atomic<int> alarms{0};
-  Sampler sampler(host_, {Millis(1), MiB(30), [&](Bytes sum, Bytes budget) {
+  Sampler sampler(host_, clock_, {Millis(1), MiB(30), [&](Bytes sum, Bytes budget) {
                             EXPECT_GT(sum, budget);
                             ++alarms;
                           }});

@@ -17,6 +17,8 @@ namespace {
 constexpr Millis kCancelPoll{20};
 // A worker found dead at the moment of lending is replaced so often before its user hears of it.
 constexpr int kLendTries = 3;
+// How soon the end of an adopted program is seen.
+constexpr Millis kAdoptedLook{100};
 
 std::string_view state_name(ModelState state) {
   switch (state) {
@@ -36,14 +38,16 @@ Error stopping_error() {
 
 class Scheduler::LentSession final : public Session {
  public:
-  LentSession(Scheduler& scheduler, Instance& instance, Loadable loadable, double load_s)
+  LentSession(Scheduler& scheduler, Instance& instance, Loadable loadable, double load_s,
+              bool durable)
       : scheduler_(scheduler),
         instance_(instance),
         loadable_(std::move(loadable)),
-        load_s_(load_s) {
+        load_s_(load_s),
+        durable_(durable) {
     for (const Share& share : loadable_.shares) predicted_ += share.bytes;
   }
-  ~LentSession() override { scheduler_.close(instance_); }
+  ~LentSession() override { scheduler_.close(instance_, durable_); }
   const std::string& model() const override { return loadable_.name; }
   const std::string& device() const override { return loadable_.device; }
   Worker& worker() override { return *instance_.worker; }
@@ -62,12 +66,20 @@ class Scheduler::LentSession final : public Session {
   Loadable loadable_;  // a copy: the model's may be replaced while a dead worker is still lent
   Bytes predicted_;
   double load_s_;
+  bool durable_;
 };
 
 class Scheduler::LentBytes final : public Hold {
  public:
-  LentBytes(Scheduler& scheduler, Token token) : scheduler_(scheduler), token_(token) {}
-  ~LentBytes() override { scheduler_.release(token_, probe_); }
+  LentBytes(Scheduler& scheduler, Token token, std::string name)
+      : scheduler_(scheduler), token_(token), name_(std::move(name)) {}
+  ~LentBytes() override {
+    if (left_to_.pid == 0) {
+      scheduler_.release(token_, probe_);
+    } else {
+      scheduler_.leave(left_to_, probe_);
+    }
+  }
   void started(int pid) override {
     const SchedulerOptions& options = scheduler_.options_;
     const uint64_t ticks = options.os->start_time(pid).value_or(0);
@@ -78,10 +90,19 @@ class Scheduler::LentBytes final : public Hold {
     options.sampler->watch(&probe_, pid);
   }
   Bytes measured() const override { return probe_.peak(); }
+  Token token() const override { return token_; }
+  void leave_to(int pid, uint64_t start_ticks) override {
+    left_to_.token = token_;
+    left_to_.model = name_;
+    left_to_.pid = pid;
+    left_to_.start_ticks = start_ticks;
+  }
 
  private:
   Scheduler& scheduler_;
   Token token_;
+  std::string name_;
+  LeaseRow left_to_;  // pid 0: to nobody
   Probe probe_;
 };
 
@@ -90,13 +111,14 @@ Scheduler::Scheduler(SchedulerOptions options)
 
 Scheduler::~Scheduler() {
   shutdown();
+  if (adoption_.joinable()) adoption_.join();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return lent_ == 0; });
   reap_locked();
 }
 
 Result<std::unique_ptr<Session>> Scheduler::open(const Loadable& model, const http::Cancel& cancel,
-                                                 int priority) {
+                                                 int priority, bool durable) {
   Error last;
   for (int attempt = 0; attempt < kLendTries; ++attempt) {
     Result<Lent> lent = open_once(model, cancel, priority);
@@ -104,8 +126,12 @@ Result<std::unique_ptr<Session>> Scheduler::open(const Loadable& model, const ht
     Instance& instance = *lent->instance;
     Result<void> alive = instance.alive();
     if (alive) {
+      if (durable) {
+        const std::lock_guard lock(mutex_);
+        ++instance.jobs;
+      }
       return std::make_unique<LentSession>(*this, instance, std::move(lent->loadable),
-                                           lent->waited_for_load ? instance.load_s : 0.0);
+                                           lent->waited_for_load ? instance.load_s : 0.0, durable);
     }
     last = alive.error();
     {
@@ -113,7 +139,7 @@ Result<std::unique_ptr<Session>> Scheduler::open(const Loadable& model, const ht
       if (!instance.death) instance.death = last;
       instance.stop = true;
     }
-    close(instance);
+    close(instance, false);
   }
   return fail(std::move(last));
 }
@@ -149,13 +175,11 @@ Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const htt
   }
   Result<Model*> model = model_locked(loadable);
   if (!model) return fail(model.error());
-  const Millis now = options_.clock->steady();
-  const std::deque<Millis>& failures = (*model)->failures;
-  if (failures.size() >= kLoadFailuresMax && now - failures.front() < kLoadFailureWindow) {
-    const Millis left = failures.front() + kLoadFailureWindow - now;
+  if ((*model)->falls >= kLoadFailuresMax && rests_locked(**model)) {
+    const Millis left = (*model)->rests_until - options_.clock->steady();
     return fail((*model)->last_error->code,
-                fmt::format("{} failed to load {} times in a row; the last time: {}",
-                            loadable.name, failures.size(), (*model)->last_error->message),
+                fmt::format("{} failed {} times in a row; the last time: {}", loadable.name,
+                            (*model)->falls, (*model)->last_error->message),
                 fmt::format("look at `gantry logs {}`; it is tried again in {} s", loadable.name,
                             left.count() / 1000 + 1));
   }
@@ -170,7 +194,8 @@ Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const htt
 }
 
 Result<std::unique_ptr<Hold>> Scheduler::hold(const std::string& name, const Shares& shares,
-                                              const http::Cancel& cancel, int priority) {
+                                              const http::Cancel& cancel, int priority,
+                                              bool program) {
   Request request;
   request.waiter.priority = priority;
   request.waiter.shares = shares;
@@ -184,16 +209,16 @@ Result<std::unique_ptr<Hold>> Scheduler::hold(const std::string& name, const Sha
       return fail(served.error());
     }
   }
-  auto lent = std::make_unique<LentBytes>(*this, request.token);
+  auto lent = std::make_unique<LentBytes>(*this, request.token, name);
   std::vector<LeaseRow> rows;
   for (const Share& share : shares) {
-    rows.push_back({request.token, share.device, share.bytes, name, 0, 0, ""});
+    rows.push_back({request.token, share.device, share.bytes, name, 0, 0, "", program});
   }
   if (Result<void> added = options_.store->add_lease(rows); !added) return fail(added.error());
   return lent;
 }
 
-Result<void> Scheduler::wait_locked(std::unique_lock<std::mutex>& lock, Request& request,
+Result<void> Scheduler::wait_locked(std::unique_lock<Mutex>& lock, Request& request,
                                     const http::Cancel& cancel) {
   if (stopping_) return fail(stopping_error());
   request.waiter.arrival = request.waiter.id = ++arrivals_;
@@ -206,6 +231,11 @@ Result<void> Scheduler::wait_locked(std::unique_lock<std::mutex>& lock, Request&
       return fail(Code::kCancelled, "cancelled while waiting for a model");
     }
     changed_.wait_for(lock, kCancelPoll);
+    // Nobody announces that a model has rested enough.
+    const Model* model = request.model;
+    if (!request.done && model != nullptr && model->rested_at_dispatch && !rests_locked(*model)) {
+      dispatch_locked();
+    }
   }
   if (request.error) return fail(*request.error);
   return {};
@@ -222,6 +252,7 @@ void Scheduler::dispatch_locked() {
     stall.last_served = model->last_served;
     stall.sessions = model->current == nullptr ? 0 : model->current->sessions;
     stall.draining = model->draining || (model->current != nullptr && model->current->death);
+    stall.resting = model->rested_at_dispatch = rests_locked(*model);
     stalls.push_back(std::move(stall));
   }
   std::vector<Waiter> waiters;
@@ -271,7 +302,7 @@ void Scheduler::load_locked(Model& model) {
   }
   Instance& kept = *instance;
   try {
-    kept.keeper = std::thread([this, &kept] { keep(kept); });
+    kept.keeper = Thread([this, &kept] { keep(kept); });
   } catch (const std::system_error&) {
     (void)ledger_.release(kept.token);
     refuse_locked(model, {Code::kUnavailable, "cannot start another thread",
@@ -305,15 +336,16 @@ void Scheduler::refuse_locked(Model& model, const Error& error) {
 void Scheduler::reap_locked() {
   instances_.remove_if([](const std::unique_ptr<Instance>& instance) {
     if (!instance->finished || instance->sessions > 0) return false;
-    if (instance->keeper.get_id() == std::this_thread::get_id()) return false;
+    if (instance->keeper.get_id() == this_thread_id()) return false;
     instance->keeper.join();  // it has said its last word: only its return is left
     return true;
   });
 }
 
-void Scheduler::close(Instance& instance) {
+void Scheduler::close(Instance& instance, bool durable) {
   const std::lock_guard lock(mutex_);
   --lent_;
+  if (durable) --instance.jobs;
   if (--instance.sessions == 0) instance.idle_since = options_.clock->steady();
   dispatch_locked();
 }
@@ -333,8 +365,9 @@ void Scheduler::release(Token token, Probe& probe) {
 
 Result<void> Scheduler::unload(const std::string& name) {
   std::unique_lock lock(mutex_);
-  for (const std::unique_ptr<Model>& model : models_) {
-    if (model->loadable.name != name) continue;
+  for (const std::unique_ptr<Model>& place : models_) {
+    if (place->loadable.name != name) continue;
+    Model* const model = place.get();  // the place may move while we wait: others are added
     const Instance* going = model->current;
     if (going == nullptr) return {};
     const Token token = going->token;
@@ -349,6 +382,58 @@ Result<void> Scheduler::unload(const std::string& name) {
 Result<void> Scheduler::book_orphan(Token token, const Shares& shares) {
   const std::lock_guard lock(mutex_);
   return ledger_.grant(token, shares);
+}
+
+// Its token stays: the row is as the program got it.
+Result<void> Scheduler::adopt(const LeaseRow& row) {
+  const std::lock_guard lock(mutex_);
+  const Bytes room = ledger_.room(row.device);  // the budget may be smaller than it was
+  Result<void> granted = ledger_.grant(row.token, {{row.device, std::min(row.bytes, room)}});
+  if (!granted) return granted;
+  adopt_locked(row);
+  return {};
+}
+
+void Scheduler::adopt_locked(const LeaseRow& row) {
+  adopted_.push_back(row);
+  if (!adoption_.joinable()) adoption_ = Thread([this] { watch_adopted(); });
+  changed_.notify_all();
+}
+
+// The booking stays as it is; it is only somebody else who waits for the holder's end.
+void Scheduler::leave(const LeaseRow& row, Probe& probe) {
+  options_.sampler->forget(&probe);
+  const std::lock_guard lock(mutex_);
+  --lent_;
+  adopt_locked(row);
+}
+
+void Scheduler::watch_adopted() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (adopted_.empty()) {
+      changed_.wait(lock, [&] { return stopping_ || !adopted_.empty(); });
+      continue;
+    }
+    for (size_t i = adopted_.size(); i-- > 0;) {
+      const LeaseRow row = adopted_[i];
+      const bool there = options_.os->start_time(row.pid).value_or(0) == row.start_ticks &&
+                         options_.os->pss(row.pid).has_value();
+      if (there) continue;
+      adopted_.erase(adopted_.begin() + static_cast<long>(i));
+      if (Result<void> released = ledger_.release(row.token); !released) {
+        options_.log->error("ledger", {{"error", released.error().message}});
+      }
+      lock.unlock();
+      if (Result<void> removed = options_.store->remove_lease(row.token); !removed) {
+        options_.log->warn("lease_kept", {{"error", removed.error().message}});
+      }
+      options_.log->info("program_ended", {{"program", row.model}});
+      lock.lock();
+      dispatch_locked();
+    }
+    changed_.wait_for(lock, kAdoptedLook, [&] { return stopping_; });
+  }
 }
 
 bool Scheduler::loaded(const std::string& name) {
@@ -369,6 +454,7 @@ std::vector<ModelStatus> Scheduler::models() {
     for (const Share& share : model->loadable.shares) status.predicted += share.bytes;
     status.placement = model->loadable.spec.placement;
     status.grown = model->grown;
+    status.fallbacks = model->fallbacks;
     if (const Instance* instance = model->current) {
       status.pid = instance->pid;
       status.measured = instance->probe.now();
@@ -395,7 +481,7 @@ Bytes Scheduler::booked(const std::string& device) {
 
 uint32_t Scheduler::in_use() {
   const std::lock_guard lock(mutex_);
-  return lent_ + static_cast<uint32_t>(line_.size());
+  return lent_ + static_cast<uint32_t>(line_.size() + adopted_.size());
 }
 
 void Scheduler::shutdown() {

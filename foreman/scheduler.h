@@ -2,19 +2,20 @@
 // that starts its worker, watches it, stops it and returns its bytes.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "base/sync.h"
 #include "foreman/client.h"
+#include "foreman/hold.h"
 #include "foreman/line.h"
 #include "foreman/live.h"
 #include "foreman/loadable.h"
@@ -37,15 +38,8 @@ struct SchedulerOptions {
   Live* live = nullptr;  // null: memory is there when the ledger says so
   Replan replan;         // empty: plans do not change
   Millis wait_max{60'000};  // for memory that others hold
-};
-
-// A right to bytes without a model, for a decoder. Gives them back when destroyed, which must come
-// after its process is gone.
-class Hold {
- public:
-  virtual ~Hold() = default;
-  virtual void started(int pid) = 0;  // watched from here on
-  virtual Bytes measured() const = 0;
+  Millis hung_after{300'000};  // 0: never
+  Cgroups* cgroups = nullptr;  // null: workers have none
 };
 
 // Thread-safe. Sessions and holds must be gone before it is destroyed (the destructor waits).
@@ -58,15 +52,21 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   // kCancelled, kDoesNotFit, kUnavailable (stopping), kWorkerFailed and whatever starting gave.
+  // `durable`: for a job. Its worker is hung when it uses no processor time for `hung_after`.
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const Loadable& model,
-                                                      const http::Cancel& cancel, int priority);
+                                                      const http::Cancel& cancel, int priority,
+                                                      bool durable = false);
+  // `program`: held by a program of the user's, which may outlive this process.
   [[nodiscard]] Result<std::unique_ptr<Hold>> hold(const std::string& name, const Shares& shares,
-                                                   const http::Cancel& cancel, int priority);
+                                                   const http::Cancel& cancel, int priority,
+                                                   bool program = false);
   // Returns when it is gone; waits for its sessions. kNotFound when it was never loaded.
   [[nodiscard]] Result<void> unload(const std::string& name);
 
   // Books bytes of a process that will not die, for good.
   [[nodiscard]] Result<void> book_orphan(Token token, const Shares& shares);
+  // Takes over what a program holds since before our start, until it has ended.
+  [[nodiscard]] Result<void> adopt(const LeaseRow& row);
   // Whether an idle load of it would find it there.
   bool loaded(const std::string& name);
   std::vector<ModelStatus> models();  // those that were ever opened; without placement
@@ -86,7 +86,7 @@ class Scheduler {
   class LentBytes;
 
   // Names ending in _locked want mutex_ held.
-  [[nodiscard]] Result<void> wait_locked(std::unique_lock<std::mutex>& lock, Request& request,
+  [[nodiscard]] Result<void> wait_locked(std::unique_lock<Mutex>& lock, Request& request,
                                          const http::Cancel& cancel);
   struct Lent {
     Instance* instance;
@@ -102,8 +102,11 @@ class Scheduler {
   void stop_locked(Model& model);
   void reap_locked();
   void refuse_locked(Model& model, const Error& error);
-  void close(Instance& instance);
+  void close(Instance& instance, bool durable);
+  void watch_adopted();
   void release(Token token, Probe& probe);
+  void leave(const LeaseRow& row, Probe& probe);
+  void adopt_locked(const LeaseRow& row);
 
   // shortage.cc: nothing wrong, or kCancelled where it shall be loaded in another way.
   [[nodiscard]] Result<void> take_memory(Instance& instance);
@@ -117,6 +120,12 @@ class Scheduler {
   std::string holder_text(const Shortfall& short_of);
   std::optional<Shortage> next_way(Instance& instance, const Shortfall& short_of,
                                    const std::vector<Shortage>& ways, bool patient);
+  // falls.cc
+  void note_fall_locked(Instance& instance, const Error& error);
+  bool rests_locked(const Model& model) const;
+  void shun_locked(Model& model, const Error& error);
+  bool avoid_shunned(Instance& instance);
+  void watch_progress(Instance& instance);
   // growth.cc
   void watch_growth(Instance& instance);
   void see_growth(Instance& instance);
@@ -131,10 +140,11 @@ class Scheduler {
   bool should_stop_locked(Instance& instance);
   void put_away(Instance& instance);
   bool memory_is_back(int pid);
+  CgroupLimits limits_of(const Loadable& loadable) const;
 
   SchedulerOptions options_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  Mutex mutex_;
+  CondVar changed_;
   Ledger ledger_;
   std::vector<std::unique_ptr<Model>> models_;
   std::list<std::unique_ptr<Instance>> instances_;
@@ -143,6 +153,8 @@ class Scheduler {
   uint64_t served_ = 0;
   uint32_t lent_ = 0;  // sessions and holds
   bool stopping_ = false;
+  std::vector<LeaseRow> adopted_;
+  Thread adoption_;  // from the first one on
 };
 
 }  // namespace gantry

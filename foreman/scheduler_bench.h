@@ -33,10 +33,14 @@ class SchedulerBench : public testing::Test {
     ASSERT_NE(::mkdtemp(path.data()), nullptr);
     dir_ = path;
     store_ = *Store::open(dir_ + "/gantry.db", {});
-    sampler_ = std::make_unique<Sampler>(host_, SamplerOptions{Millis(2), MiB(100), {}});
+    sampler_ = std::make_unique<Sampler>(host_, clock_, SamplerOptions{Millis(2), MiB(100), {}});
     live_.set("cpu", GiB(1));
     scheduler_ = std::make_unique<Scheduler>(SchedulerOptions{
-        &host_, &clock_, log_.get(), store_.get(), sampler_.get(), host_.factory(),
+        &host_, &clock_, log_.get(), store_.get(), sampler_.get(),
+        [this, make = host_.factory()](const WorkerSpec& spec) {
+          clock_.advance(start_takes_);
+          return make(spec);
+        },
         {{"cpu", MiB(100)}}, "boot", &live_,
         [this](const std::string& name, const Shares* rooms) { return replan(name, rooms); },
         Millis(60'000)});
@@ -110,6 +114,7 @@ class SchedulerBench : public testing::Test {
   std::map<std::string, Loadable> plans_, smaller_;
   FakeLive live_;
   TestClock clock_;
+  Millis start_takes_{0};
   FakeHost host_;
   const http::Cancel never_{false};
   std::unique_ptr<Log> log_ = silent_log();

@@ -14,6 +14,7 @@ namespace {
 class SchedulerTest : public SchedulerBench {};
 
 TEST_F(SchedulerTest, LoadsOnceAndLendsAgain) {
+  start_takes_ = Millis(1);
   const Loadable a = model("a", 60);
   {
     auto first = open(a);
@@ -123,6 +124,17 @@ TEST_F(SchedulerTest, UnloadWaitsForSessions) {
   EXPECT_EQ(host_.starts("a"), 2);
   EXPECT_TRUE(scheduler_->unload("a"));
   EXPECT_TRUE(scheduler_->unload("a"));
+}
+
+// Found by simulation: the list of models grew, and moved, under who waited.
+TEST_F(SchedulerTest, UnloadWaitsWhileOtherModelsAreUsedForTheFirstTime) {
+  auto using_a = open(model("a", 20));
+  auto unloading = std::async(std::launch::async, [&] { return scheduler_->unload("a"); });
+  EXPECT_EQ(unloading.wait_for(Millis(50)), std::future_status::timeout);
+  for (int i = 0; i < 64; ++i) open(model("other " + std::to_string(i), 1));
+  using_a.reset();
+  EXPECT_TRUE(unloading.get());
+  EXPECT_EQ(state("a"), "unloaded");
 }
 
 TEST_F(SchedulerTest, HoldsShareTheBudget) {

@@ -176,6 +176,7 @@ Result<void> Scheduler::take_memory(Instance& instance) {
     }
   }
   if (options_.live == nullptr) return {};
+  if (avoid_shunned(instance)) return changed_plan();
   std::vector<Shortage> ways = model.loadable.shortage;
   if (ways.empty()) ways = {Shortage::kWait};
   const Millis begun = options_.clock->steady();

@@ -10,11 +10,12 @@
 
 namespace gantry {
 
-// {"steps": n, "model": name, "wait_ms": a step, "fail": code, "fail_until": attempt}. The result
-// is one line a step with the attempt that did it.
+// {"steps": n, "model": name, "wait_ms": a step, "pad": bytes of each line, "fail": code,
+// "fail_until": attempt}. The result is one line a step with the attempt that did it.
 class StepExecutor final : public Executor {
  public:
-  std::atomic<int> runs{0};
+  std::atomic<int> runs{0}, working{0};
+  bool idle() const { return working == 0; }
   std::function<void(const Job&)> on_run;
 
   [[nodiscard]] Result<void> check(const JobSpec& spec) const override {
@@ -25,6 +26,14 @@ class StepExecutor final : public Executor {
   }
   [[nodiscard]] Result<std::string> run(JobContext& context) override {
     ++runs;
+    ++working;
+    Result<std::string> done = work(context);
+    --working;
+    return done;
+  }
+
+ private:
+  [[nodiscard]] Result<std::string> work(JobContext& context) {
     if (on_run) on_run(context.job());
     const nlohmann::json params = nlohmann::json::parse(context.job().spec.params);
     std::string result;
@@ -36,7 +45,8 @@ class StepExecutor final : public Executor {
       }
       if (Result<void> done = one(context, params, name, step); !done) return fail(done.error());
       const std::string attempt = std::to_string(context.job().attempts);
-      const std::string line = name + " by attempt " + attempt + "\n";
+      const std::string line =
+          name + " by attempt " + attempt + std::string(params.value("pad", 0U), '.') + "\n";
       if (Result<void> saved = context.save_checkpoint(name, line); !saved) {
         return fail(saved.error());
       }
@@ -46,7 +56,6 @@ class StepExecutor final : public Executor {
     return result;
   }
 
- private:
   [[nodiscard]] static Result<void> one(JobContext& context, const nlohmann::json& params,
                           const std::string& name, int step) {
     context.progress(step / 10.0, name);

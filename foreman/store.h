@@ -1,59 +1,30 @@
 // The job table: what was accepted, what is running under which token, what came out. Every call
-// that changes something returns after its commit is synced. Thread-safe: one mutex, one
-// connection.
+// that changes something returns after its commit is synced; calls that come at the same time share
+// one. Thread-safe; one connection.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/sync.h"
 #include "foreman/client.h"
+#include "foreman/records.h"
 
 namespace gantry {
 
 class Database;
 
-// Rises for ever, over restarts too: epoch << 32 | count. Who shows an older one is fenced off.
-using Token = int64_t;
-
-struct FileIdentity {
-  std::string path;
-  Bytes size;
-  int64_t mtime_ns = 0;
-  uint64_t inode = 0;
-  bool operator==(const FileIdentity&) const = default;
-};
-
-struct Claim {
-  Job job;
-  Token token = 0;
-  std::vector<FileIdentity> files;  // as they were at submit
-};
-
-struct Checkpoint {
-  std::string step;
-  std::string file;  // name inside the job's folder
-  std::string sha256;
-};
-
-struct LeaseRow {
-  Token token = 0;
-  std::string device;
-  Bytes bytes;
-  std::string model;
-  int pid = 0;  // 0: not started yet
-  uint64_t start_ticks = 0;
-  std::string boot_id;
-};
-
 struct StoreOptions {
   int64_t pages_max = 0;  // see DatabaseOptions
   // Called around every durable step with its name: tests kill the process there.
   std::function<void(std::string_view step)> on_step;
+  WallTime now{};   // for the epoch
+  Token above = 0;  // a token that the epoch shall be above, too
 };
 
 class Store {
@@ -64,15 +35,17 @@ class Store {
   ~Store();
 
   // The id of the stored job: an older one's where the idempotency key is known. kBusy with
-  // kJobsUnfinishedMax jobs in line.
+  // kJobsUnfinishedMax jobs in line, kNotFound or kConflict for a dependency that cannot be met.
   [[nodiscard]] Result<std::string> add(const std::string& id, const JobSpec& spec,
                                         const std::vector<FileIdentity>& files, WallTime now);
   [[nodiscard]] Result<Job> job(const std::string& id);
-  [[nodiscard]] Result<std::vector<Job>> jobs(uint32_t limit);  // newest first
-  uint64_t unfinished();                                        // queued and running
+  [[nodiscard]] Result<std::vector<Job>> jobs(const JobQuery& query);
+  [[nodiscard]] Result<JobTally> tally();
 
-  // The next in line (priority, then order of submission), now running; nothing when none waits.
+  // The next in line (priority, then order of submission), now running; nothing when none can run.
   [[nodiscard]] Result<std::optional<Claim>> claim(WallTime now);
+  // When the next waiting job can run, or one in line passes its deadline.
+  [[nodiscard]] Result<std::optional<WallTime>> next_due();
   // These change a job only while it runs under this very token; else kConflict.
   [[nodiscard]] Result<void> set_device(const std::string& id, Token token,
                                         const std::string& device);
@@ -83,14 +56,19 @@ class Store {
                                     WallTime now);
   [[nodiscard]] Result<void> fail_job(const std::string& id, Token token, const Error& error,
                                       WallTime now);
-  // Back in line after an attempt that its worker or daemon did not survive, or failed with
-  // `error` when kJobAttemptsMax attempts in a row made no new checkpoint. Which of the two.
+  // Back in line after an attempt that its worker or daemon did not survive; when kJobAttemptsMax
+  // attempts in a row made no new checkpoint it has failed with `error`, or is quarantined where
+  // they ended with their workers. `evidence` (JSON) is kept. What it is now.
   [[nodiscard]] Result<JobState> retry(const std::string& id, Token token, const Error& error,
-                                       WallTime now);
+                                       const std::string& evidence, WallTime now);
   // Back in line as if it had not been claimed: the daemon is stopping.
   [[nodiscard]] Result<void> unclaim(const std::string& id, Token token);
-  // Queued or running, now cancelled; kConflict when it has ended already.
-  [[nodiscard]] Result<JobState> cancel(const std::string& id, WallTime now);  // the old state
+
+  // The user's word. Each gives the state the job was in; kConflict where it leads nowhere.
+  [[nodiscard]] Result<JobState> cancel(const std::string& id, WallTime now);
+  [[nodiscard]] Result<JobState> pause(const std::string& id);
+  [[nodiscard]] Result<JobState> resume(const std::string& id, WallTime now);
+  [[nodiscard]] Result<JobState> revive(const std::string& id, WallTime now);  // once more
 
   [[nodiscard]] Result<std::vector<Checkpoint>> checkpoints(const std::string& id);
   // After a crash: every running job goes back in line, or fails when kJobLostMax attempts in a row
@@ -100,7 +78,7 @@ class Store {
   [[nodiscard]] Result<std::vector<Job>> unswept();
   [[nodiscard]] Result<void> mark_swept(const std::string& id);
 
-  Token next_token();
+  Token next_token() { return epoch_ << 32 | ++tokens_; }
   [[nodiscard]] Result<void> add_lease(const std::vector<LeaseRow>& rows);
   [[nodiscard]] Result<void> bind_lease(Token token, int pid, uint64_t start_ticks,
                                         const std::string& boot_id);
@@ -114,23 +92,45 @@ class Store {
   [[nodiscard]] Result<std::vector<LoadSeen>> loads(LoadsOf which, const std::string& name,
                                                     uint32_t limit);  // newest first
 
+  // A sound copy of the database as it is now, in a new file.
+  [[nodiscard]] Result<void> copy_to(const std::string& path);
+
  private:
+  struct Order;
+  struct Held;  // a job row about to change
   Store(std::unique_ptr<Database> database, StoreOptions options);
-  struct Held;  // a job row under the lock
   [[nodiscard]] Result<void> raise_epoch();
-  [[nodiscard]] Result<Held> hold(const std::string& id, std::optional<Token> token, JobState to);
-  [[nodiscard]] Result<void> end(const Held& held, JobState to, const Error* error, WallTime now);
-  [[nodiscard]] Result<JobState> retry_held(const Held& held, const Error& error,
-                                            bool daemon_ended, WallTime now);
+  // Runs `body` in a transaction that is committed and synced when this returns no error. Bodies of
+  // several callers share a transaction; one that fails takes back its own changes only.
   [[nodiscard]] Result<void> write(std::string_view step, const std::string& doing,
                                    const std::function<Result<void>()>& body);
+  void commit(const std::vector<Order*>& batch);
+  [[nodiscard]] Result<JobTally> count_locked();
 
-  std::mutex mutex_;
+  // Inside a body, which may run twice:
+  [[nodiscard]] Result<void> insert(const std::string& id, const JobSpec& spec,
+                                    const std::vector<FileIdentity>& files, WallTime now);
+  [[nodiscard]] Result<void> add_needs(int64_t seq, const std::vector<std::string>& ids);
+  [[nodiscard]] Result<void> count_blockers(int64_t seq);
+  [[nodiscard]] Result<void> promote(WallTime now);
+  [[nodiscard]] Result<void> end_late(WallTime now);
+  [[nodiscard]] Result<Held> hold(const std::string& id, std::optional<Token> token, JobState to);
+  [[nodiscard]] Result<void> move(const Held& held, JobState to, std::string_view also);
+  [[nodiscard]] Result<void> end(const Held& held, JobState to, const Error* error, WallTime now);
+  [[nodiscard]] Result<void> end_dependents(const Held& held, JobState to, WallTime now);
+  [[nodiscard]] Result<JobState> retry_held(const Held& held, const Error& error,
+                                            bool daemon_ended, WallTime now);
+
+  Mutex mutex_;  // the database
   std::unique_ptr<Database> database_;
   StoreOptions options_;
   Token epoch_ = 0;
-  Token tokens_ = 0;  // given in this epoch
-  uint64_t unfinished_ = 0;
+  std::atomic<Token> tokens_{0};  // given in this epoch
+
+  Mutex orders_mutex_;
+  CondVar ordered_;
+  std::vector<Order*> orders_;  // waiting for the next transaction
+  bool committing_ = false;
 };
 
 }  // namespace gantry

@@ -45,7 +45,7 @@ TEST_F(StoreTest, OneIdempotencyKeyIsOneJob) {
   EXPECT_EQ(*store_->add("j2", spec, {}, at(2)), "j1");
   reopen();
   EXPECT_EQ(*store_->add("j3", spec, {}, at(3)), "j1");
-  EXPECT_EQ(store_->unfinished(), 1U);
+  EXPECT_EQ(store_->tally()->unfinished(), 1U);
 }
 
 TEST_F(StoreTest, ClaimsByPriorityThenOrder) {
@@ -57,8 +57,8 @@ TEST_F(StoreTest, ClaimsByPriorityThenOrder) {
   for (int i = 0; i < 4; ++i) order += claim().job.id;
   EXPECT_EQ(order, "bdac");
   EXPECT_FALSE(store_->claim(at(3))->has_value());
-  EXPECT_EQ(store_->jobs(2)->size(), 2U);
-  EXPECT_EQ(store_->jobs(2)->front().id, "d");
+  EXPECT_EQ(store_->jobs({.limit = 2})->size(), 2U);
+  EXPECT_EQ(store_->jobs({.limit = 2})->front().id, "d");
 }
 
 TEST_F(StoreTest, ManyThreadsClaimEachJobOnce) {
@@ -95,14 +95,14 @@ TEST_F(StoreTest, OnlyTheHolderOfTheTokenCanEndAJob) {
   const Error broken{Code::kIo, "x"};
   EXPECT_EQ(store_->finish("j", old.token, "r", "s", at(4)).error().code, Code::kConflict);
   EXPECT_EQ(store_->fail_job("j", old.token, broken, at(4)).error().code, Code::kConflict);
-  EXPECT_EQ(store_->retry("j", old.token, broken, at(4)).error().code, Code::kConflict);
+  EXPECT_EQ(store_->retry("j", old.token, broken, "", at(4)).error().code, Code::kConflict);
   EXPECT_EQ(store_->unclaim("j", old.token).error().code, Code::kConflict);
   EXPECT_EQ(store_->set_device("j", old.token, "cpu").error().code, Code::kConflict);
   EXPECT_EQ(store_->add_checkpoint("j", old.token, {"s", "f", "h"}).error().code, Code::kConflict);
   ASSERT_TRUE(store_->finish("j", fresh.token, "r", "s", at(5)));
   EXPECT_EQ(store_->finish("j", fresh.token, "r2", "s2", at(6)).error().code, Code::kConflict);
   EXPECT_EQ(store_->job("j")->result_file, "r");
-  EXPECT_EQ(store_->unfinished(), 0U);
+  EXPECT_EQ(store_->tally()->unfinished(), 0U);
 }
 
 TEST_F(StoreTest, AFinishedJobNeverRunsAgain) {
@@ -137,7 +137,7 @@ TEST_F(StoreTest, LostAttemptsEndUnlessTheyMakeProgress) {
     EXPECT_EQ(state("stuck"), i < kJobLostMax ? JobState::kQueued : JobState::kFailed);
   }
   EXPECT_EQ(store_->job("stuck")->error->code, Code::kUnavailable);
-  EXPECT_EQ(store_->unfinished(), 0U);
+  EXPECT_EQ(store_->tally()->unfinished(), 0U);
 
   add("long");
   for (uint32_t i = 1; i <= 2 * kJobLostMax; ++i) {
@@ -204,9 +204,9 @@ TEST_F(StoreTest, AFullDiskIsATypedErrorAndLosesNothing) {
     ASSERT_LT(accepted, 100);
   }
   ASSERT_GT(accepted, 0);
-  EXPECT_EQ(store_->jobs(100)->size(), static_cast<size_t>(accepted));
+  EXPECT_EQ(store_->jobs({.limit = 100})->size(), static_cast<size_t>(accepted));
   reopen();  // room again
-  EXPECT_EQ(store_->unfinished(), static_cast<uint64_t>(accepted));
+  EXPECT_EQ(store_->tally()->unfinished(), static_cast<uint64_t>(accepted));
   add("after");
   while (accepted-- > 0) claim();
   EXPECT_EQ(claim().job.id, "after");

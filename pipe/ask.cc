@@ -44,6 +44,18 @@ Error refusal(const http::Response& head, std::string_view body) {
   return {head.status == 400 ? Code::kUsage : Code::kWorkerFailed, cause, {}};
 }
 
+// What ended a connection is told better by the process than by the socket, which is heard of
+// first: a dying process closes its sockets before it can be waited for.
+Error told_by_worker(Os& os, Session& session, Error heard) {
+  constexpr Millis kPatience{1'000}, kPoll{10};
+  if (heard.code != Code::kUnavailable && heard.code != Code::kWorkerFailed) return heard;
+  for (Millis waited{0}; waited < kPatience; waited += kPoll) {
+    if (Result<void> alive = session.worker().alive(); !alive) return alive.error();
+    os.sleep(kPoll);
+  }
+  return heard;
+}
+
 }  // namespace
 
 Result<std::string> chat_body(Os& os, const std::string& model, const Question& question) {
@@ -158,12 +170,12 @@ Result<std::string> ask(Os& os, Session& session, const Question& question,
   const Result<http::Response> got = http::fetch(session.worker().address(), request, options);
   if (broken) return fail(*broken);
   if (!got) {
-    // What ended the connection is told better by the process than by the socket.
-    if (Result<void> alive = session.worker().alive(); !alive) return fail(alive.error());
-    return fail(got.error());
+    return fail(told_by_worker(os, session, got.error()));
   }
   if (head.status != 200) return fail(refusal(head, refused));
-  if (!stream.done()) return fail(Code::kWorkerFailed, "the model's answer broke off");
+  if (!stream.done()) {
+    return fail(told_by_worker(os, session, {Code::kWorkerFailed, "the model's answer broke off"}));
+  }
   if (stream.pace()) session.decoded(stream.pace()->tokens, stream.pace()->seconds);
   return answer;
 }

@@ -80,10 +80,19 @@ class FakeForemanForPipes final : public ForemanClient {
     os.files[wav] = "RIFF";
     return StepReport{"decode", "ffmpeg", "cpu", MiB(60), MiB(50), 0, 0.1};
   }
+  [[nodiscard]] Result<std::unique_ptr<DeviceLease>> lease(const LeaseWish&,
+                                                           const http::Cancel&) override {
+    return unused();
+  }
   [[nodiscard]] Result<std::string> submit(const JobSpec&) override { return unused(); }
   [[nodiscard]] Result<Job> job(const std::string&) override { return unused(); }
-  [[nodiscard]] Result<std::vector<Job>> jobs(uint32_t) override { return unused(); }
+  [[nodiscard]] Result<std::vector<Job>> jobs(const JobQuery&) override { return unused(); }
+  [[nodiscard]] Result<JobTally> tally() override { return unused(); }
   [[nodiscard]] Result<void> cancel(const std::string&) override { return unused(); }
+  [[nodiscard]] Result<void> pause(const std::string&) override { return unused(); }
+  [[nodiscard]] Result<void> resume(const std::string&) override { return unused(); }
+  [[nodiscard]] Result<void> retry(const std::string&) override { return unused(); }
+  [[nodiscard]] Result<void> backup(const std::string&) override { return unused(); }
   [[nodiscard]] Result<std::string> result(const std::string&) override { return unused(); }
   [[nodiscard]] Result<void> watch(const std::string&, const http::Cancel&,
                                    const std::function<bool(const std::string&)>&) override {

@@ -67,6 +67,8 @@ void load_model(Call& call);
 void unload_model(Call& call);
 void model_log(Call& call);
 void stop_daemon(Call& call);
+// leases.cc
+void lease_device(Call& call);
 // jobs.cc
 void submit_job(Call& call);
 void list_jobs(Call& call);
@@ -74,6 +76,10 @@ void show_job(Call& call);
 void job_result(Call& call);
 void job_events(Call& call);
 void cancel_job(Call& call);
+void pause_job(Call& call);
+void resume_job(Call& call);
+void retry_job(Call& call);
+void back_up(Call& call);
 
 // The body as a JSON object, with a non-empty text "model" where `needs_model`. Nothing: answered.
 std::optional<nlohmann::json> read_body(Call& call, bool needs_model);

@@ -4,32 +4,9 @@
 #include <algorithm>
 
 #include "serve/fake_foreman.h"
+#include "serve/fake_session.h"
 
 namespace gantry {
-
-class FakeSession final : public Session {
- public:
-  FakeSession(std::string model, Worker& worker, std::atomic<int>& open,
-              std::atomic<uint64_t>& tokens)
-      : model_(std::move(model)), worker_(worker), open_(open), tokens_(tokens) {
-    ++open_;
-  }
-  ~FakeSession() override { --open_; }
-  const std::string& model() const override { return model_; }
-  const std::string& device() const override { return device_; }
-  Worker& worker() override { return worker_; }
-  Bytes predicted() const override { return MiB(10); }
-  Bytes measured() const override { return MiB(9); }
-  void decoded(uint64_t tokens, double) override { tokens_ += tokens; }
-  double load_s() const override { return 0; }
-
- private:
-  std::string model_;
-  std::string device_ = "cpu";
-  Worker& worker_;
-  std::atomic<int>& open_;
-  std::atomic<uint64_t>& tokens_;
-};
 
 class FakeClient final : public ForemanClient {
  public:
@@ -48,6 +25,9 @@ class FakeClient final : public ForemanClient {
   std::vector<ModelStatus> table;
   std::map<std::string, std::string> aliases;
   std::map<std::string, Job> job_table;
+  std::string backed_up;
+  LeaseWish leased;
+  std::atomic<int> leases{0};
   std::optional<Error> open_fault, decode_fault, submit_fault, watch_fault;
   std::string job_result = "{\"text\":\"done\"}";
   std::vector<std::string> events;
@@ -60,7 +40,6 @@ class FakeClient final : public ForemanClient {
   std::string decoded_bytes;   // what decode found in its file
   std::string loaded, unloaded;
   JobSpec submitted;
-
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model,
                                                       const http::Cancel& cancel,
                                                       bool is_trusted) override {
@@ -84,9 +63,14 @@ class FakeClient final : public ForemanClient {
     auto os = make_real_os();
     decoded_bytes = os->read_file(file, MiB(1)).value_or("?");
     if (decode_fault) return fail(*decode_fault);
-    auto written = os->write_file(wav, std::string(44 + 32'000, '\0'), 0600);
-    if (!written) return fail(written.error());
+    (void)os->write_file(wav, std::string(44 + 32'000, '\0'), 0600);
     return StepReport{};
+  }
+  [[nodiscard]] Result<std::unique_ptr<DeviceLease>> lease(const LeaseWish& wish,
+                                                           const http::Cancel&) override {
+    leased = wish;
+    if (wish.device != "gpu0") return fail(Code::kNotFound, "there is no device " + wish.device);
+    return std::make_unique<FakeLease>(leases, wish.bytes);
   }
   [[nodiscard]] Result<std::string> submit(const JobSpec& spec) override {
     if (submit_fault) return fail(*submit_fault);
@@ -97,18 +81,42 @@ class FakeClient final : public ForemanClient {
     if (!job_table.contains(id)) return fail(Code::kNotFound, "no job " + id);
     return job_table.at(id);
   }
-  [[nodiscard]] Result<std::vector<Job>> jobs(uint32_t limit) override {
+  [[nodiscard]] Result<std::vector<Job>> jobs(const JobQuery& query) override {
     std::vector<Job> list;
     for (const auto& [id, job] : job_table) {
-      if (list.size() < limit) list.push_back(job);
+      if (list.size() < query.limit && (!query.state || job.state == *query.state)) {
+        list.push_back(job);
+      }
     }
     return list;
   }
-  [[nodiscard]] Result<void> cancel(const std::string& id) override {
-    Job& job = job_table.at(id);
-    if (job.state == JobState::kDone) return fail(Code::kConflict, "the job has ended");
-    job.state = JobState::kCancelled;
+  [[nodiscard]] Result<JobTally> tally() override {
+    JobTally tally;
+    for (const auto& [id, job] : job_table) ++tally.jobs.at(static_cast<size_t>(job.state));
+    return tally;
+  }
+  [[nodiscard]] Result<void> pause(const std::string& id) override {
+    return change(id, JobState::kQueued, JobState::kPaused);
+  }
+  [[nodiscard]] Result<void> resume(const std::string& id) override {
+    return change(id, JobState::kPaused, JobState::kQueued);
+  }
+  [[nodiscard]] Result<void> retry(const std::string& id) override {
+    return change(id, JobState::kFailed, JobState::kQueued);
+  }
+  [[nodiscard]] Result<void> backup(const std::string& dir) override {
+    backed_up = dir;
     return {};
+  }
+  [[nodiscard]] Result<void> change(const std::string& id, JobState from, JobState to) {
+    Job& job = job_table.at(id);
+    if (job.state != from) return fail(Code::kConflict, "the job is something else");
+    job.state = to;
+    return {};
+  }
+  [[nodiscard]] Result<void> cancel(const std::string& id) override {
+    const JobState was = job_table.at(id).state;
+    return change(id, was == JobState::kDone ? JobState::kQueued : was, JobState::kCancelled);
   }
   [[nodiscard]] Result<std::string> result(const std::string&) override { return job_result; }
   [[nodiscard]] Result<void> watch(
@@ -127,9 +135,7 @@ class FakeClient final : public ForemanClient {
     return std::string("last words\n");
   }
   std::vector<ModelStatus> models() override { return table; }
-  std::vector<LedgerStatus> ledger() override {
-    return {{"cpu", MiB(300), MiB(100), MiB(90)}};
-  }
+  std::vector<LedgerStatus> ledger() override { return {{"cpu", MiB(300), MiB(100), MiB(90)}}; }
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string& model,
                                                       uint32_t limit) override {
     std::vector<LoadSeen> found;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/ids.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "serve/api.h"
 #include "serve/json.h"
@@ -17,6 +18,7 @@ constexpr uint32_t kJobsListed = 100;  // unless ?limit= says otherwise
 constexpr uint32_t kJobsListedMax = 1000;
 constexpr int kPriorityMax = 100;
 constexpr size_t kIdempotencyKeyMax = 200;
+constexpr uint32_t kAttemptsMost = 1000;
 constexpr size_t kResultShown = 1 << 20;  // larger ones are fetched from .../result
 
 std::optional<ApiError> read_text(const json& body, const char* key, std::string* out) {
@@ -64,6 +66,40 @@ std::optional<ApiError> read_files(const json& body, bool local, JobSpec* spec) 
   return std::nullopt;
 }
 
+std::optional<ApiError> read_time(const json& body, const char* key, WallTime* out) {
+  std::string text;
+  if (auto error = read_text(body, key, &text)) return error;
+  if (text.empty()) return std::nullopt;
+  const std::optional<WallTime> time = parse_time(text);
+  if (!time) {
+    return bad_request(std::string(key) + " must be a time like 2026-01-31T22:00:00Z", key);
+  }
+  *out = *time;
+  return std::nullopt;
+}
+
+// When it may run: times, other jobs, and how often.
+std::optional<ApiError> read_conditions(const json& body, JobSpec* spec) {
+  if (auto error = read_time(body, "not_before", &spec->not_before)) return error;
+  if (auto error = read_time(body, "deadline", &spec->deadline)) return error;
+  const json attempts = body.value("attempts_max", json(0U));
+  if (!attempts.is_number_unsigned() || attempts > kAttemptsMost) {
+    return bad_request("attempts_max must be a whole number from 0 to 1000", "attempts_max");
+  }
+  spec->attempts_max = attempts.get<uint32_t>();
+  const json needs = body.value("depends_on", json::array());
+  if (!needs.is_array() || needs.size() > kJobDependsMax) {
+    return bad_request("depends_on must be a list of at most 256 job ids", "depends_on");
+  }
+  for (const json& id : needs) {
+    if (!id.is_string() || !is_id(id.get_ref<const std::string&>())) {
+      return bad_request("depends_on must be a list of job ids", "depends_on");
+    }
+    spec->depends_on.push_back(id.get<std::string>());
+  }
+  return std::nullopt;
+}
+
 std::optional<ApiError> read_spec(const json& body, bool local, JobSpec* spec) {
   if (auto error = read_text(body, "kind", &spec->kind)) return error;
   if (spec->kind.empty()) return bad_request("kind is missing", "kind");
@@ -82,6 +118,7 @@ std::optional<ApiError> read_spec(const json& body, bool local, JobSpec* spec) {
     return bad_request("priority must be a whole number from -100 to 100", "priority");
   }
   spec->priority = priority.get<int>();
+  if (auto error = read_conditions(body, spec)) return error;
   return read_files(body, local, spec);
 }
 
@@ -98,6 +135,16 @@ std::optional<Job> find_job(Call& call) {
   call.reply(ApiError{404, "there is no such job (GET /v1/jobs lists them)",
                       std::string(code_name(Code::kNotFound)), {}});
   return std::nullopt;
+}
+
+// Carries out the user's word and answers with the job as it is then.
+void change_job(Call& call, Result<void> (ForemanClient::*change)(const std::string& id)) {
+  const auto job = find_job(call);
+  if (!job) return;
+  auto changed = (call.api.foreman.*change)(job->id);
+  if (!changed) return call.reply(api_error(changed.error()));
+  auto now = call.api.foreman.job(job->id);
+  call.reply(json_response(200, job_json(now ? *now : *job)));
 }
 
 }  // namespace
@@ -123,7 +170,16 @@ void list_jobs(Call& call) {
       return call.reply(bad_request("limit must be from 1 to 1000", "limit"));
     }
   }
-  auto jobs = call.api.foreman.jobs(limit);
+  JobQuery query{.limit = limit};
+  if (const auto state = call.request().query("state")) {
+    query.state = parse_job_state(*state);
+    if (!query.state) return call.reply(bad_request("there is no such state", "state"));
+  }
+  if (const auto before = call.request().query("before")) {
+    if (!is_id(*before)) return call.reply(bad_request("before must be a job id", "before"));
+    query.before = *before;
+  }
+  auto jobs = call.api.foreman.jobs(query);
   if (!jobs) return call.reply(api_error(jobs.error()));
   json list = json::array();
   for (const Job& job : *jobs) list.push_back(job_json(job));
@@ -143,7 +199,8 @@ void show_job(Call& call) {
 void job_result(Call& call) {
   const auto job = find_job(call);
   if (!job) return;
-  if (job->state == JobState::kFailed && job->error) return call.reply(api_error(*job->error));
+  const bool lost = job->state == JobState::kFailed || job->state == JobState::kQuarantined;
+  if (lost && job->error) return call.reply(api_error(*job->error));
   if (job->state != JobState::kDone) {
     const std::string state(job_state_name(job->state));
     return call.reply(ApiError{409, "the job is " + state + " and has no result",
@@ -171,13 +228,23 @@ void job_events(Call& call) {
   }
 }
 
-void cancel_job(Call& call) {
-  const auto job = find_job(call);
-  if (!job) return;
-  auto cancelled = call.api.foreman.cancel(job->id);
-  if (!cancelled) return call.reply(api_error(cancelled.error()));
-  auto now = call.api.foreman.job(job->id);
-  call.reply(json_response(200, job_json(now ? *now : *job)));
+void cancel_job(Call& call) { change_job(call, &ForemanClient::cancel); }
+void pause_job(Call& call) { change_job(call, &ForemanClient::pause); }
+void resume_job(Call& call) { change_job(call, &ForemanClient::resume); }
+void retry_job(Call& call) { change_job(call, &ForemanClient::retry); }
+
+void back_up(Call& call) {
+  if (!call.exchange.local()) {
+    return call.reply(ApiError{403, "backups are made over the unix socket only",
+                               std::string(code_name(Code::kPermission)), {}});
+  }
+  const auto body = read_body(call, false);
+  if (!body) return;
+  std::string dir;
+  if (const auto error = read_text(*body, "dir", &dir)) return call.reply(*error);
+  if (!dir.starts_with('/')) return call.reply(bad_request("dir must be an absolute path", "dir"));
+  if (auto made = call.api.foreman.backup(dir); !made) return call.reply(api_error(made.error()));
+  call.reply(json_response(200, {{"dir", dir}}));
 }
 
 }  // namespace gantry

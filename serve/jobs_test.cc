@@ -34,6 +34,45 @@ TEST_F(Jobs, SubmitAnswers202WithTheId) {
   EXPECT_EQ(foreman_.submitted.idempotency_key, "k");
 }
 
+TEST_F(Jobs, SubmitSaysWhenItMayRun) {
+  start();
+  const json body = {{"kind", "generate"},       {"not_before", "1970-01-01T00:00:01Z"},
+                     {"depends_on", {kId}},      {"deadline", "1970-01-01T00:00:02Z"},
+                     {"attempts_max", 1000}};
+  EXPECT_EQ(post("/v1/jobs", body).status, 202);
+  EXPECT_EQ(foreman_.submitted.not_before, WallTime(Millis(1000)));
+  EXPECT_EQ(foreman_.submitted.deadline, WallTime(Millis(2000)));
+  EXPECT_EQ(foreman_.submitted.depends_on, std::vector<std::string>{kId});
+  EXPECT_EQ(foreman_.submitted.attempts_max, 1000U);
+}
+
+TEST_F(Jobs, PauseResumeRetry) {
+  add(JobState::kQueued);
+  start();
+  const auto state_after = [&](const char* word) {
+    return json::parse(post(path(word), json::object()).body)["state"];
+  };
+  EXPECT_EQ(state_after("/pause"), "paused");
+  EXPECT_EQ(post(path("/pause"), json::object()).status, 409);
+  EXPECT_EQ(state_after("/resume"), "queued");
+  EXPECT_EQ(post(path("/retry"), json::object()).status, 409);
+  add(JobState::kFailed);
+  EXPECT_EQ(json::parse(get("/v1/jobs?state=failed").body)["data"].size(), 1u);
+  EXPECT_EQ(json::parse(get("/v1/jobs?state=done").body)["data"].size(), 0u);
+  EXPECT_EQ(error_of(get("/v1/jobs?state=lost")), "400 invalid_request_error usage state");
+  EXPECT_EQ(error_of(get("/v1/jobs?before=x")), "400 invalid_request_error usage before");
+  EXPECT_EQ(state_after("/retry"), "queued");
+}
+
+TEST_F(Jobs, BackupsAreTheOwnersAlone) {
+  start();
+  EXPECT_EQ(post("/v1/backup", {{"dir", "/copy"}}).status, 403);
+  EXPECT_EQ(error_of(post_local("/v1/backup", {{"dir", "copy"}})),
+            "400 invalid_request_error usage dir");
+  EXPECT_EQ(post_local("/v1/backup", {{"dir", "/copy"}}).status, 200);
+  EXPECT_EQ(foreman_.backed_up, "/copy");
+}
+
 TEST_F(Jobs, StrangersNameNoFiles) {
   start();
   json body = {{"kind", "generate"}, {"params", {{"prompt", "/tell/me"}, {"model", "chat"}}}};
@@ -70,6 +109,14 @@ TEST_F(Jobs, BadBodies) {
   EXPECT_EQ(with("priority", 1.5), "400 invalid_request_error usage priority");
   EXPECT_EQ(with("idempotency_key", std::string(201, 'k')),
             "400 invalid_request_error usage idempotency_key");
+  for (const char* key : {"not_before", "deadline"}) {
+    EXPECT_EQ(with(key, "tomorrow"), std::string("400 invalid_request_error usage ") + key);
+  }
+  EXPECT_EQ(with("depends_on", "x"), "400 invalid_request_error usage depends_on");
+  EXPECT_EQ(with("depends_on", {"../x"}), "400 invalid_request_error usage depends_on");
+  EXPECT_EQ(with("depends_on", json(257, kId)), "400 invalid_request_error usage depends_on");
+  EXPECT_EQ(with("attempts_max", -1), "400 invalid_request_error usage attempts_max");
+  EXPECT_EQ(with("attempts_max", 1001), "400 invalid_request_error usage attempts_max");
   json body = good;
   body["priority"] = 100;
   body["idempotency_key"] = std::string(200, 'k');

@@ -21,6 +21,12 @@ json result_value(const std::string& bytes) {
   return bytes;
 }
 
+json json_value(const std::string& text) {
+  if (text.empty()) return json::array();
+  json value = json::parse(text, nullptr, false);
+  return value.is_discarded() ? json::array() : value;
+}
+
 json error_value(const std::optional<Error>& error) {
   if (!error) return nullptr;
   return {{"code", code_name(error->code)},
@@ -62,12 +68,18 @@ json job_json(const Job& job, const std::string* result) {
           {"result", result == nullptr ? json(nullptr) : result_value(*result)},
           {"result_sha256", job.result_sha256.empty() ? json(nullptr) : json(job.result_sha256)},
           {"error", error_value(job.error)},
+          {"evidence", json_value(job.evidence)},
           {"priority", job.spec.priority},
           {"files", job.spec.files},
+          {"depends_on", job.spec.depends_on},
+          {"not_before", time_or_null(job.spec.not_before)},
+          {"deadline", time_or_null(job.spec.deadline)},
+          {"waits_for", job.waits_for.empty() ? json(nullptr) : json(job.waits_for)},
           {"submitted", time_or_null(job.submitted)},
           {"started", time_or_null(job.started)},
           {"finished", time_or_null(job.finished)},
           {"progress", job.progress},
+          {"remaining_s", job.remaining_s ? json(*job.remaining_s) : json(nullptr)},
           {"step", job.step}};
 }
 
@@ -89,6 +101,7 @@ json running_json(const ModelStatus& model) {
           {"measured_bytes", model.measured.n},
           {"waits", model.waits.empty() ? json(nullptr) : json(model.waits)},
           {"lease_exceeded", model.grown},
+          {"fallbacks", model.fallbacks},
           {"stream", stream_json(model)}};
 }
 

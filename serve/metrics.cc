@@ -75,6 +75,9 @@ void write_models(Page& page, const std::vector<ModelStatus>& models) {
   page.family("gantry_model_lease_exceeded_total", "counter",
               "How often a worker of it held more than its lease.");
   for (const auto& model : models) page.sample(labels(model), model.grown);
+  page.family("gantry_model_fallbacks_total", "counter",
+              "Loads on another device, because the planned one had failed the model.");
+  for (const auto& model : models) page.sample(labels(model), model.fallbacks);
   page.family("gantry_model_waits_for_memory", "gauge", "1 while others hold what it needs.");
   for (const auto& model : models) page.sample(labels(model), model.waits.empty() ? 0 : 1);
   page.family("gantry_model_sessions", "gauge", "Leases held on the model.");
@@ -172,14 +175,10 @@ void write_streams(Page& page, const std::vector<ModelStatus>& models) {
   }
 }
 
-void write_jobs(Page& page, const std::vector<Job>& jobs) {
-  constexpr std::array kStates = {JobState::kQueued, JobState::kRunning, JobState::kDone,
-                                  JobState::kFailed, JobState::kCancelled};
+void write_jobs(Page& page, const JobTally& tally) {
   page.family("gantry_jobs", "gauge", "Jobs by state.");
-  for (JobState state : kStates) {
-    uint64_t n = 0;
-    for (const Job& job : jobs) n += job.state == state ? 1 : 0;
-    page.sample({{"state", std::string(job_state_name(state))}}, n);
+  for (size_t i = 0; i < tally.jobs.size(); ++i) {
+    page.sample({{"state", std::string(job_state_name(static_cast<JobState>(i)))}}, tally.jobs[i]);
   }
 }
 

@@ -17,8 +17,7 @@ TEST(Metrics, TheWholePage) {
   input.models[0].predicted = Bytes{7};
   input.models[0].measured = Bytes{6};
   input.models[0].sessions = 1;
-  input.jobs.resize(2);
-  input.jobs[1].state = JobState::kDone;
+  input.jobs.jobs = {0, 1, 0, 0, 1, 0, 0, 0};
   RequestCounts counts;
   counts.add("/health", 200);
   counts.add("/health", 200);
@@ -52,6 +51,7 @@ TEST(Metrics, LoadsArePredictedAndMeasured) {
   input.models.resize(1);
   input.models[0].name = "m";
   input.models[0].grown = 3;
+  input.models[0].fallbacks = 2;
   input.models[0].waits = "waits";
   input.loads.resize(1);
   input.loads[0].model = "m";
@@ -70,6 +70,7 @@ TEST(Metrics, LoadsArePredictedAndMeasured) {
            "gantry_load_predicted_seconds{model=\"m\"} 0.25\n",
            "gantry_decode_tokens_per_second{model=\"m\"} 12.5\n",
            "gantry_model_lease_exceeded_total{model=\"m\",kind=\"\"} 3\n",
+           "gantry_model_fallbacks_total{model=\"m\",kind=\"\"} 2\n",
            "gantry_model_waits_for_memory{model=\"m\",kind=\"\"} 1\n",
        }) {
     EXPECT_NE(page.find(line), std::string::npos) << line << page;

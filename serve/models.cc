@@ -15,7 +15,6 @@ namespace {
 
 constexpr Bytes kLogShown = KiB(64);
 constexpr uint32_t kLoadsListed = 200;
-constexpr uint32_t kJobsCounted = 10'000;
 
 const Use kAnyUse = {"this endpoint", {"language", "vision", "speech", "embedding", "command"}};
 
@@ -44,7 +43,7 @@ void metrics(Call& call) {
   input.ledger = call.api.foreman.ledger();
   input.models = call.api.foreman.models();
   input.loads = call.api.foreman.last_loads();
-  if (auto jobs = call.api.foreman.jobs(kJobsCounted)) input.jobs = std::move(*jobs);
+  if (auto jobs = call.api.foreman.tally()) input.jobs = *jobs;
   input.requests = call.api.counts.all();
   input.connections = call.api.connections;
   input.working = call.api.working;

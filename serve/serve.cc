@@ -43,6 +43,11 @@ constexpr Route kRoutes[] = {
     {{"GET", "/v1/jobs/{}/result"}, job_result, 0},
     {{"GET", "/v1/jobs/{}/events"}, job_events, kLong},
     {{"POST", "/v1/jobs/{}/cancel"}, cancel_job, 0},
+    {{"POST", "/v1/jobs/{}/pause"}, pause_job, 0},
+    {{"POST", "/v1/jobs/{}/resume"}, resume_job, 0},
+    {{"POST", "/v1/jobs/{}/retry"}, retry_job, 0},
+    {{"POST", "/v1/backup"}, back_up, kLong},
+    {{"POST", "/v1/leases"}, lease_device, kLong},
     {{"GET", "/v1/logs/{*}"}, model_log, kLocalOnly},
     {{"POST", "/v1/stop"}, stop_daemon, kLocalOnly},
 };

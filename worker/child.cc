@@ -15,6 +15,9 @@ namespace gantry {
 namespace {
 
 constexpr int kNiceness = 5;
+// Above the desktop's programs (0 to 300, by systemd and the browsers): a model is loaded again in
+// seconds, a person's work is not.
+constexpr int kOomScore = 400;
 constexpr uint64_t kTailMax = 32 << 10;  // bytes of log looked at for an error
 constexpr size_t kLineMax = 240;         // of each line shown
 constexpr size_t kNameMax = 80;
@@ -78,6 +81,8 @@ ProcessSpec worker_process(const WorkerContext& context, std::string_view model)
   spec.output_file = worker_log_path(context.log_dir, model);
   spec.niceness = kNiceness;
   spec.batch = true;
+  spec.idle_io = true;
+  spec.oom_score = kOomScore;
   if (context.cpu != nullptr && !context.cpu->e_cores.empty()) spec.cpus = context.cpu->p_cores;
   return spec;
 }

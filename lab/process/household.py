@@ -94,17 +94,20 @@ class Household(unittest.TestCase):
         return lines[0]
 
     def processes(self):
-        """Pid and command of everything that runs in this household."""
+        """Pid and command of everything that runs in this household: what has its environment, and
+        workers, which get none of it but write their logs here."""
         mark = f"GANTRY_STATE_DIR={self.state}".encode()
         found = {}
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             try:
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    if command:  # a zombie has none, and holds nothing
-                        found[int(entry.name)] = command
+                ours = mark in (entry / "environ").read_bytes().split(b"\0") or any(
+                    os.readlink(entry / "fd" / fd).startswith(f"{self.state}/")
+                    for fd in ("1", "2"))
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if ours and command:  # a zombie has none, and holds nothing
+                    found[int(entry.name)] = command
             except OSError:
                 pass
         return found

@@ -1,0 +1,48 @@
+// What the store keeps besides jobs: claims, checkpoints, leases.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "foreman/job.h"
+
+namespace gantry {
+
+// Rises for ever, over restarts and restored backups too: epoch << 32 | count. Who shows an older
+// one is fenced off. An epoch is above all before it and at least the minutes since 2020, so that a
+// backup's next one is above what was given since it was made.
+using Token = int64_t;
+
+struct FileIdentity {
+  std::string path;
+  Bytes size;
+  int64_t mtime_ns = 0;
+  uint64_t inode = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+
+struct Claim {
+  Job job;
+  Token token = 0;
+  std::vector<FileIdentity> files;  // as they were at submit
+};
+
+struct Checkpoint {
+  std::string step;
+  std::string file;  // name inside the job's folder
+  std::string sha256;
+};
+
+struct LeaseRow {
+  Token token = 0;
+  std::string device;
+  Bytes bytes;
+  std::string model;
+  int pid = 0;  // 0: not started yet
+  uint64_t start_ticks = 0;
+  std::string boot_id;
+  bool program = false;  // of the user's, not a worker of ours: outlives the daemon
+};
+
+}  // namespace gantry

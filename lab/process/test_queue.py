@@ -1,0 +1,197 @@
+"""The queue as its users have it: times, orders, pauses, copies, and programs under a lease."""
+
+import json
+import os
+import pathlib
+import signal
+import time
+import unittest
+
+from household import Household, wait_until
+
+HERE = pathlib.Path(__file__).resolve().parent
+PYTHON = "/usr/bin/python3"
+
+
+class Queue(Household):
+    def configure(self, text):
+        folder = self.dir / "cfg" / "gantry"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(text)
+
+    def submit(self, *args):
+        return self.ok("submit", *args).split()
+
+    def states(self):
+        listed = json.loads(self.ok("jobs", "--json", "-n", "1000"))["data"]
+        return {job["id"]: job["state"] for job in listed}
+
+    def hello(self, *args):
+        (job_id,) = self.submit("generate", "-p", "Hello.", *args)
+        return job_id
+
+    def test_a_folder_of_recordings_for_tonight(self):
+        folder = self.dir / "recordings"
+        folder.mkdir()
+        for name in ("b.wav", "a.wav"):
+            self.speech(name, commands=2).rename(folder / name)
+        (folder / ".hidden").write_text("x")
+        (folder / "empty.wav").touch()
+        ids = self.submit("transcribe", "--each", folder, "--at", "+3600s", "--deadline", "+12h")
+        self.assertEqual(len(ids), 2)
+        first = self.job(ids[0])
+        self.assertEqual(first["state"], "waiting")
+        self.assertEqual(first["files"], [str(folder / "a.wav")])
+        self.assertEqual(first["waits_for"], first["not_before"])
+        self.assertIn("waits for", self.ok("jobs"))
+        self.ok("cancel", *ids)
+        (soon,) = self.submit("transcribe", "--at", "+1s", folder / "a.wav")
+        self.assertEqual(self.job(soon)["state"], "waiting")
+        self.assertEqual(self.wait_for_job(soon)["state"], "done")
+        self.refused(2, "submit", "generate", "-p", "x", "--at", "noon", says="is no time")
+        (self.dir / "nothing").mkdir()
+        self.refused(2, "submit", "transcribe", "--each", self.dir / "nothing", says="no files")
+
+    def test_jobs_after_jobs(self):
+        first = self.hello("--at", "+2s")
+        second = self.hello("--after", first)
+        third = self.hello("--after", second, "--attempts", "5")
+        self.assertEqual(self.job(third)["depends_on"], [second])
+        self.assertEqual(self.job(second)["waits_for"], "1 job")
+        self.assertEqual(self.wait_for_job(third)["state"], "done")
+        lost = self.hello("--at", "+3600s")
+        after = self.hello("--after", lost)
+        self.ok("cancel", lost)
+        job = self.job(after)
+        self.assertEqual((job["state"], job["error"]["code"]), ("failed", "unavailable"))
+        self.refused(1, "retry", after, says="depends on job " + lost)
+
+    def test_pause_resume_retry(self):
+        talk = self.speech(commands=12)
+        ids = self.submit("transcribe", *[talk] * 3)
+        self.ok("pause", ids[2], ids[1])
+        self.assertEqual(self.wait_for_job(ids[0])["state"], "done")
+        self.assertEqual(self.job(ids[1])["state"], "paused")
+        for pid in self.pids("gantryd"):
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.job(ids[1])["state"], "paused")
+        self.refused(1, "pause", ids[0], says="done")
+        self.refused(1, "retry", ids[1], says="has not ended")
+        self.ok("resume", ids[1])
+        self.assertEqual(self.wait_for_job(ids[1])["state"], "done")
+        self.ok("cancel", ids[2])
+        self.ok("retry", ids[2])
+        self.assertEqual(self.wait_for_job(ids[2])["state"], "done")
+        self.assertEqual(len(json.loads(self.ok("jobs", "--state", "done", "--json"))["data"]), 3)
+
+    def test_a_job_that_kills_its_workers_is_put_aside_with_its_evidence(self):
+        self.configure("models:\n  bomb:\n"
+                       f'    cmd: "{PYTHON} -B {HERE}/bomb.py ${{PORT}}"\n    memory: 64MiB\n')
+        poison = self.hello("-m", "bomb")
+        fine = self.hello()
+        job = self.wait_for_job(poison)
+        self.assertEqual((job["state"], job["attempts"]), ("quarantined", 3))
+        self.assertEqual(len(job["evidence"]), 3)
+        for attempt in job["evidence"]:
+            self.assertIn("killed by signal 11", attempt["message"])
+            self.assertIn("my last words", attempt["message"])
+        self.assertEqual(self.wait_for_job(fine)["state"], "done")
+        self.refused(4, "watch", poison, says="bomb")
+        self.ok("retry", poison)
+        self.assertEqual(self.wait_for_job(poison)["state"], "quarantined")
+
+    def test_a_hung_worker_is_told_by_doing_nothing(self):
+        self.configure("hung_s: 6\n")
+        (job,) = self.submit("transcribe", self.speech(commands=60))
+        (pid,) = wait_until(lambda: self.pids("speech --model"), 20, "the worker")
+        wait_until(lambda: self.job(job)["progress"] > 0.5, 20, "its first words")
+        os.kill(pid, signal.SIGSTOP)
+        done = self.wait_for_job(job, 60)
+        self.assertEqual(done["state"], "done")
+        self.assertEqual(done["attempts"], 2)
+        self.assertIn("worker hangs", done["evidence"][0]["message"])
+
+    def test_backup_restore_export(self):
+        done = self.hello()
+        self.wait_for_job(done)
+        waiting = self.hello("--at", "+3600s")
+        copy = self.dir / "copy"
+        self.ok("backup", copy)
+        self.refused(2, "backup", copy, says="there already")
+        later = self.hello("--at", "+3600s")
+        lines = [json.loads(line) for line in self.ok("export", "--results").splitlines()]
+        self.assertEqual([job["id"] for job in lines], [later, waiting, done])
+        self.assertIn("text", lines[2]["result"])
+        self.refused(4, "restore", "--replace", copy, says="a daemon runs")
+        self.ok("stop")
+        self.refused(2, "restore", copy, says="has a queue already")
+        said = self.ok("restore", "--replace", copy)
+        self.assertIn("1 jobs to do, 1 done", said)
+        self.assertEqual(self.states(), {done: "done", waiting: "waiting"})
+        self.assertEqual(json.loads(self.ok("show", done, "--result")), lines[2]["result"])
+
+
+class WithDevice(Household):
+    def setUp(self):
+        super().setUp()
+        self.ok("jobs")  # starts the daemon, which `ps` does not
+
+    def ledger(self):
+        """(booked, budget) bytes of host memory."""
+        text = self.ok("ps", "--json")
+        (cpu,) = [d for d in json.loads(text)["devices"] if d["name"] == "cpu"]
+        return cpu["booked_bytes"], cpu["budget_bytes"]
+
+    def booked(self):
+        return self.ledger()[0]
+
+    def test_a_program_has_its_bytes_as_long_as_it_lives(self):
+        self.ok("run", "micro-minutes", "-p", "Hello.")
+        self.assertGreater(self.booked(), 0)
+        out = self.gantry("with-device", "cpu", "--whole", "--", "sh", "-c",
+                          "echo $GANTRY_LEASE_DEVICE $GANTRY_LEASE_BYTES; exit 7")
+        self.assertEqual(out.returncode, 7)
+        self.assertEqual(out.stdout.split(), ["cpu", str(self.ledger()[1])])
+        wait_until(lambda: self.booked() == 0, 5, "the lease's end")  # and the idle model had left
+        held = self.start("with-device", "cpu", "--need", "1GiB", "--", "sleep", "100")
+        wait_until(lambda: self.booked() == 1 << 30, 10, "the lease")
+        held.send_signal(signal.SIGKILL)
+        wait_until(lambda: self.booked() == 0, 5, "the lease's end")
+        self.refused(3, "with-device", "cpu", "--need", "9TiB", "--", "true", says="more than")
+        self.refused(1, "with-device", "gpu7", "--need", "1GiB", "--", "true", says="gpu7")
+        self.refused(2, "with-device", "cpu", "--", "true", says="--need")
+        self.refused(1, "with-device", "cpu", "--need", "1MiB", "--", "/no/such", says="/no/such")
+        wait_until(lambda: self.booked() == 0, 5, "the lease's end")
+
+    def test_models_and_programs_wait_for_each_other(self):
+        held = self.start("with-device", "cpu", "--whole", "--", "sleep", "100")
+        wait_until(self.booked, 10, "the lease")
+        job = self.ok("submit", "generate", "-p", "Hello.").strip()
+        wait_until(lambda: self.job(job)["state"] == "running", 10, "the job's start")
+        for _ in range(10):
+            self.assertFalse(self.pids("llama-server"), "a model beside a program that has all")
+            time.sleep(0.05)
+        waits = self.start("with-device", "cpu", "--whole", "--", "true")
+        self.assertIn("waiting for cpu", waits.stderr.readline())
+        waits.send_signal(signal.SIGINT)  # Ctrl-C in the line
+        self.assertEqual(waits.wait(10), 130)
+        held.send_signal(signal.SIGTERM)
+        self.assertEqual(self.wait_for_job(job)["state"], "done")
+
+    def test_a_program_keeps_its_lease_when_the_daemon_dies(self):
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            held = self.start("with-device", "cpu", "--need", "1GiB", "--", "sleep", "100")
+            wait_until(lambda: "sleep 100 " in self.processes().values(), 10, "the program")
+            self.assertEqual(self.booked(), 1 << 30)
+            for pid in self.pids("gantryd"):
+                os.kill(pid, how)
+            wait_until(lambda: not self.pids("gantryd"), 20, "the daemon's end")
+            self.assertIsNone(held.poll())
+            self.ok("jobs")
+            self.assertEqual(self.booked(), 1 << 30)
+            held.kill()
+            wait_until(lambda: self.booked() == 0, 5, "the lease's end")
+
+
+if __name__ == "__main__":
+    unittest.main()

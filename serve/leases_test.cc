@@ -1,0 +1,58 @@
+// Leases over the socket.
+#include "serve/test_server.h"
+
+namespace gantry {
+namespace {
+
+class Leases : public ApiTest {
+ protected:
+  static json wish() {
+    return {{"device", "gpu0"}, {"bytes", 5U}, {"pid", 77U}, {"program", "train"}};
+  }
+};
+
+TEST_F(Leases, AreHeldAsLongAsTheConnection) {
+  start();
+  http::Cancel leave{false};
+  std::string heard;
+  http::FetchOptions options;
+  options.cancel = &leave;
+  options.on_piece = [&](std::string_view piece) {
+    heard += piece;
+    EXPECT_EQ(foreman_.leases, 1);
+    leave = heard.find("\n\n") != std::string::npos;
+    return true;
+  };
+  (void)http::fetch(local(), {"POST", "/v1/leases", {}, wish().dump()}, options);
+  const json granted = json::parse(heard.substr(6));
+  EXPECT_EQ(granted["type"], "granted");
+  EXPECT_EQ(granted["token"], 7);
+  EXPECT_EQ(granted["bytes"], 5);
+  EXPECT_EQ(granted["environment"]["CARD"], "0");
+  EXPECT_EQ(foreman_.leased.pid, 77);
+  EXPECT_EQ(foreman_.leased.program, "train");
+  wait_for([&] { return foreman_.leases == 0; });
+}
+
+TEST_F(Leases, RefuseStrangersAndBadWishes) {
+  start();
+  EXPECT_EQ(post("/v1/leases", wish()).status, 403);
+  const auto with = [&](const char* key, const json& value) {
+    json body = wish();
+    body[key] = value;
+    return error_of(post_local("/v1/leases", body));
+  };
+  EXPECT_EQ(with("device", ""), "400 invalid_request_error usage device");
+  EXPECT_EQ(with("program", 7), "400 invalid_request_error usage program");
+  for (const json& pid : {json(0U), json(1U), json(-7), json("7"), json(1ULL << 31)}) {
+    EXPECT_EQ(with("pid", pid), "400 invalid_request_error usage pid");
+  }
+  EXPECT_EQ(with("bytes", -1), "400 invalid_request_error usage bytes");
+  EXPECT_EQ(with("whole", 1), "400 invalid_request_error usage whole");
+  EXPECT_EQ(with("priority", 101), "400 invalid_request_error usage priority");
+  EXPECT_EQ(post_local("/v1/leases", {{"device", "gpu9"}, {"program", "x"}, {"pid", 7U}}).status,
+            404);
+}
+
+}  // namespace
+}  // namespace gantry
