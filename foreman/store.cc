@@ -142,16 +142,11 @@ Result<std::string> Store::add(const std::string& id, const JobSpec& spec,
     if (found && *found) stored = row.text(0);
     return found;
   };
-  {
-    const std::lock_guard lock(mutex_);
+  // Not looked at before: whoever waited for the lock here would miss the shared transaction.
+  Result<void> done = write("add", doing, [&]() -> Result<void> {
     Result<bool> already = known();
     if (!already) return fail(already.error());
-    if (*already) return stored;
-  }
-  Result<void> done = write("add", doing, [&]() -> Result<void> {
-    Result<bool> meanwhile = known();
-    if (!meanwhile) return fail(meanwhile.error());
-    if (*meanwhile) return {};
+    if (*already) return {};
     stored = id;
     return insert(id, spec, files, now);
   });
