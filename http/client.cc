@@ -1,4 +1,5 @@
 // fetch: one request over one connection, blocking.
+#include <algorithm>
 #include <array>
 
 #include "http/message.h"
@@ -70,6 +71,8 @@ class Answer {
   bool head_passed_ = false;
 };
 
+constexpr Millis kEarlyAnswerMax{2'000};
+
 bool clean_line(std::string_view text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
 }
@@ -101,11 +104,17 @@ Result<Response> fetch(const Address& address, const Request& request,
   // A server may answer and close before it has read everything ("too large"): read that answer.
   const bool refused_early = !sent && sent.error().code == Code::kUnavailable;
   if (!sent && !refused_early) return fail(about(address, sent.error()));
+  // It is on its way by then or never comes: nobody answers half a request.
+  Patience left = patience;
+  if (refused_early) left.idle = std::min(patience.idle, kEarlyAnswerMax);
   Answer answer(options, request.method == "HEAD");
   std::array<char, 16384> buffer;
   while (!answer.done()) {
-    auto got = receive_some(fd->get(), buffer.data(), buffer.size(), patience);
-    if (!got) return fail(about(address, got.error()));
+    auto got = receive_some(fd->get(), buffer.data(), buffer.size(), left);
+    if (!got) {
+      const bool never = refused_early && got.error().code == Code::kTimeout;
+      return fail(about(address, never ? sent.error() : got.error()));
+    }
     auto taken = answer.take({buffer.data(), *got});
     if (!taken) {
       if (taken.error().code == Code::kCancelled) return fail(taken.error());

@@ -157,5 +157,30 @@ TEST(Fetch, ReadsAnEarlyRefusalOfALargeBody) {
   EXPECT_EQ(response->status, 413);
 }
 
+// It reads no more, says nothing and does not leave either.
+TEST(Fetch, WaitsForNoAnswerToHalfARequest) {
+  TestDir dir;
+  Cancel answered{false};
+  RawServer server(
+      [&](int fd) {
+        RawServer::hear(fd);
+        (void)::shutdown(fd, SHUT_RD);
+        char rest[65536];  // what was sent before makes room for what will not be taken
+        while (::recv(fd, rest, sizeof(rest), MSG_DONTWAIT) > 0) {
+        }
+        while (!answered && !server.stopping()) std::this_thread::sleep_for(Millis{2});
+      },
+      *parse_address("unix:" + dir.file("door")));
+  Request request;
+  request.method = "POST";
+  request.body = std::string(8 << 20, 'x');
+  FetchOptions options;
+  options.idle_timeout = kTestPatience;
+  auto response = fetch(server.address(), request, options);
+  answered = true;
+  ASSERT_FALSE(response);
+  EXPECT_EQ(response.error().code, Code::kUnavailable) << response.error().message;
+}
+
 }  // namespace
 }  // namespace gantry::http

@@ -391,10 +391,7 @@ class Failures(Daemon):
         met = {group: self.daemon_control.met(group) for group in GROUPS}
         injected, exits = 0, 0
         for group, errors, most in (("spawn", (errno.EAGAIN,), 1000),
-                                    # No resets here: given to any descriptor they have stalled
-                                    # this test, and it is not known yet why. Kills of workers
-                                    # give real ones.
-                                    ("talk", (errno.EINTR, SHORT), 300),
+                                    ("talk", (errno.EINTR, errno.ECONNRESET, SHORT), 300),
                                     ("file", (errno.ENOSPC, errno.EIO, errno.EINTR, SHORT), 100),
                                     ("allocate", (errno.ENOMEM,), 400)):
             for error in errors:
