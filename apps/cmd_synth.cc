@@ -1,5 +1,6 @@
 // synth: models with random weights, to measure and test without downloads.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ constexpr uint32_t kProjectorLayers = 4;
 
 struct SynthFlags final : Flags {
   SynthWish wish;
-  std::string of, out;
+  std::string of, out, projector;
   uint32_t rank = 8;
   bool list = false, dry_run = false, sparse = false;
 };
@@ -103,7 +104,10 @@ Result<SynthModel> companion_of(const CliContext& context, const SynthFlags& fla
     return fail(base.error().code, flags.of + ": " + base.error().message, base.error().remedy);
   }
   if (flags.wish.shape == kLora) return synth_lora(*base, flags.rank, flags.wish.seed);
-  return synth_projector(*base, flags.wish.layers.value_or(kProjectorLayers), flags.wish.seed);
+  SynthEncoder encoder;
+  if (!flags.projector.empty()) encoder.projector = flags.projector;
+  return synth_projector(*base, flags.wish.layers.value_or(kProjectorLayers), flags.wish.seed,
+                         encoder);
 }
 
 Result<SynthModel> model_of(const CliContext& context, const SynthFlags& flags) {
@@ -171,6 +175,8 @@ void add_synth(CLI::App& app, CliContext& context) {
   command->add_option("--of", flags.of, "The model that a lora or mmproj belongs to")
       ->type_name("FILE");
   command->add_option("--rank", flags.rank, "Of a lora (default 8)");
+  command->add_option("--projector", flags.projector,
+                      fmt::format("Of an mmproj: {}", fmt::join(synth_projectors(), ", ")));
   command->add_option("-o,--output", flags.out, "The file to write")->type_name("FILE");
   command->add_flag("--list", flags.list, "The shapes and quants there are");
   command->add_flag("--sparse", flags.sparse,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -32,7 +33,7 @@ constexpr size_t kReadAlign = 4096;      // what O_DIRECT wants at most
 constexpr auto kDiskTime = std::chrono::milliseconds(1'200);
 constexpr size_t kHugePage = 2U << 20;
 constexpr size_t kReadsAtOnce = 4;
-constexpr size_t kLoadBlock = 32U << 20;  // a large matrix
+constexpr size_t kLoadBlock = 8U << 20;  // a matrix
 constexpr Bytes kDiskFileMin = MiB(64);
 constexpr Bytes kDiskFileNew = MiB(128);
 
@@ -188,18 +189,21 @@ std::optional<double> read_file_speed(const std::string& path) {
 }
 
 // What an engine gets that reads a model which is not in the page cache: read(2), one thread, into
-// memory that was never touched.
+// memory that was never touched, a matrix at a time. It wants them in the order of its graph, which
+// is seldom the file's: it comes back for what it passed over, so that little is read ahead for it.
 std::optional<double> load_file_speed(const std::string& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.ok()) return std::nullopt;
   posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
+  constexpr std::array<off_t, 8> kOrder{5, 2, 6, 0, 4, 7, 1, 3};
   const auto start = SteadyClock::now();
   uint64_t bytes = 0;
-  while (SteadyClock::now() - start < kDiskTime) {
+  for (off_t i = 0; SteadyClock::now() - start < kDiskTime; ++i) {
+    const off_t block = i / 8 * 8 + kOrder[static_cast<size_t>(i % 8)];
     void* memory = mmap(nullptr, kLoadBlock, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                         -1, 0);
     if (memory == MAP_FAILED) break;
-    const ssize_t n = read(file.get(), memory, kLoadBlock);
+    const ssize_t n = pread(file.get(), memory, kLoadBlock, block * off_t{kLoadBlock});
     munmap(memory, kLoadBlock);
     if (n <= 0) break;
     bytes += static_cast<uint64_t>(n);

@@ -94,6 +94,15 @@ void read_fields(const json& in, ModelCard* card) {
   card->text_context = in.value("text_context", 0U);
   card->image_size = in.value("image_size", 0U);
   card->patch_size = in.value("patch_size", 0U);
+  if (const auto vision = in.find("vision"); vision != in.end()) {
+    VisionStyle& style = card->vision;
+    vision->at("projector").get_to(style.projector);
+    vision->at("merge").get_to(style.merge);
+    vision->at("full_every").get_to(style.full_every);
+    vision->at("deepstack").get_to(style.deepstack);
+    vision->at("norm_before").get_to(style.norm_before);
+    vision->at("norm_behind").get_to(style.norm_behind);
+  }
   read_groups(in.at("groups"), card);
   read_kv(in.at("kv").at("layers"), card);
 }

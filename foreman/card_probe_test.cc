@@ -51,6 +51,7 @@ TEST(CardProbe, EveryFieldSurvivesTheWay) {
   EXPECT_EQ(card_json(*parse_card(card_json(speech))), card_json(speech));
   ModelCard eyes = some_card();
   eyes.image_size = 336, eyes.patch_size = 14;
+  eyes.vision = {"qwen3vl_merger", 2, 8, {5, 11}, true, true};
   EXPECT_EQ(card_json(*parse_card(card_json(eyes))), card_json(eyes));
 }
 

@@ -326,6 +326,7 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   // An alternative is named by its file.
   out.spec.file = placement.alternative.empty() ? model.file : placement.alternative;
   out.spec.mmproj = model.mmproj;
+  if (wish.mmproj && wish.mmproj->vision.is_qwen()) out.spec.image_tokens = kQwenImageTokens;
   out.spec.draft = model.draft;
   out.spec.lora = model.lora;
   out.spec.embeddings = out.kind == "embedding";

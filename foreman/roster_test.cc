@@ -164,6 +164,19 @@ TEST_F(RosterTest, KindsAreToldFromTheFiles) {
   EXPECT_GT(on_device(find("talk").shares, "cpu"), MiB(20));
 }
 
+TEST_F(RosterTest, PicturesAreNoLargerThanPlanned) {
+  ModelCard eyes;
+  eyes.architecture = "clip";
+  eyes.layers = 2, eyes.embd = 64, eyes.heads = 4, eyes.ffn = 128;
+  eyes.image_size = 56, eyes.patch_size = 14;
+  for (const char* projector : {"mlp", "qwen3vl_merger"}) {
+    eyes.vision.projector = projector;
+    add(projector, language_card()).mmproj = bench_.file("eyes.gguf", "eyes");
+    cards_["eyes.gguf"] = eyes;
+    EXPECT_EQ(find(projector).spec.image_tokens, eyes.vision.is_qwen() ? kQwenImageTokens : 0U);
+  }
+}
+
 TEST_F(RosterTest, SettingsReachTheWorker) {
   ModelConfig& model = add("talk", language_card());
   model.context = 512;

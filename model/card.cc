@@ -99,6 +99,11 @@ std::string_view part_name(Part part) {
   return kNames[static_cast<size_t>(part)];
 }
 
+bool VisionStyle::is_qwen() const {
+  return projector == "qwen2vl_merger" || projector == "qwen2.5vl_merger" ||
+         projector == "qwen3vl_merger";
+}
+
 Bytes ModelCard::bytes_in(Part part) const {
   Bytes sum;
   for (const TensorGroup& group : groups) {

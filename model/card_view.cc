@@ -176,6 +176,10 @@ nlohmann::json card_json(const ModelCard& card) {
   if (card.image_size > 0) {
     out["image_size"] = card.image_size;
     out["patch_size"] = card.patch_size;
+    const VisionStyle& style = card.vision;
+    out["vision"] = {{"projector", style.projector}, {"merge", style.merge},
+                     {"full_every", style.full_every}, {"deepstack", style.deepstack},
+                     {"norm_before", style.norm_before}, {"norm_behind", style.norm_behind}};
   }
   return out;
 }
@@ -200,6 +204,7 @@ std::string card_text(const ModelCard& card) {
   if (card.image_size > 0 && card.patch_size > 0) {
     add_line(out, "image", fmt::format("{0} x {0}, patches of {1}", card.image_size,
                                        card.patch_size));
+    if (!card.vision.projector.empty()) add_line(out, "projector", card.vision.projector);
   }
   if (card.context_trained > 0) {
     add_line(out, "context", fmt::format("{} tokens trained", card.context_trained));

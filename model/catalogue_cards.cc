@@ -114,6 +114,30 @@ void add_merger(const std::string& name, uint64_t width, uint64_t embd, EncoderT
   out->weight(name + ".fc2", 4 * width, embd);
 }
 
+VisionStyle style_of(const EncoderShape& shape) {
+  VisionStyle style;
+  style.norm_behind = true;
+  switch (shape.style) {
+    case EncoderStyle::kSiglip:
+      style.projector = "gemma3";
+      style.merge = 4;
+      break;
+    case EncoderStyle::kQwen25Vl:
+      style.projector = "qwen2.5vl_merger";
+      style.merge = 2;
+      style.full_every = 8;
+      break;
+    case EncoderStyle::kQwen3Vl:
+      style.projector = "qwen3vl_merger";
+      style.merge = 2;
+      break;
+  }
+  for (const uint32_t layer : shape.deepstack) {
+    if (layer > 0) style.deepstack.push_back(layer);
+  }
+  return style;
+}
+
 }  // namespace
 
 ModelCard language_card(const LanguageShape& shape, Mix mix) {
@@ -158,6 +182,7 @@ ModelCard encoder_card(const EncoderShape& shape, uint32_t embd) {
   card.ffn = shape.ffn;
   card.image_size = shape.image;
   card.patch_size = shape.patch;
+  card.vision = style_of(shape);
   EncoderTensors out;
   const uint64_t side = shape.image / shape.patch, width = shape.embd;
   const uint64_t pixels = uint64_t{3} * shape.patch * shape.patch;
@@ -175,8 +200,8 @@ ModelCard encoder_card(const EncoderShape& shape, uint32_t embd) {
   if (shape.style == EncoderStyle::kQwen3Vl) {
     out.plain("v.position_embd.weight", width * side * side);
     out.norm("v.post_ln", width);
-    for (uint32_t i = 0; i < shape.deepstack; ++i) {
-      const std::string name = fmt::format("v.deepstack.{}", i);
+    for (const uint32_t layer : card.vision.deepstack) {
+      const std::string name = fmt::format("v.deepstack.{}", layer);
       out.norm(name + ".norm", 4 * width);
       add_merger(name, width, embd, &out);
     }

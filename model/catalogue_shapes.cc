@@ -244,10 +244,10 @@ constexpr std::array kLanguages = std::to_array<LanguageShape>({
 });
 
 constexpr std::array kEncoders = std::to_array<EncoderShape>({
-    {"qwen3-vl-large", EncoderStyle::kQwen3Vl, 27, 1152, 4304, 16, 768, 16, 3},
-    {"qwen3-vl-small", EncoderStyle::kQwen3Vl, 24, 1024, 4096, 16, 768, 16, 3},
-    {"qwen2.5-vl", EncoderStyle::kQwen25Vl, 32, 1280, 3420, 16, 560, 14, 0},
-    {"siglip-896", EncoderStyle::kSiglip, 27, 1152, 4304, 16, 896, 14, 0},
+    {"qwen3-vl-large", EncoderStyle::kQwen3Vl, 27, 1152, 4304, 16, 768, 16, {8, 16, 24}},
+    {"qwen3-vl-small", EncoderStyle::kQwen3Vl, 24, 1024, 4096, 16, 768, 16, {5, 11, 17}},
+    {"qwen2.5-vl", EncoderStyle::kQwen25Vl, 32, 1280, 3420, 16, 560, 14, {}},
+    {"siglip-896", EncoderStyle::kSiglip, 27, 1152, 4304, 16, 896, 14, {}},
 });
 
 // vocab, audio context, state, heads and layers, text context, state, heads and layers, mels

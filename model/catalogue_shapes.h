@@ -2,6 +2,7 @@
 // nothing that follows from them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -38,7 +39,7 @@ struct EncoderShape {
   std::string_view name;
   EncoderStyle style;
   uint32_t layers, embd, ffn, heads, image, patch;
-  uint32_t deepstack;  // further projectors between blocks
+  std::array<uint32_t, 3> deepstack;  // blocks with projectors of their own; 0: no further ones
 };
 std::span<const EncoderShape> encoder_shapes();
 

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <set>
 
 #include "model/text.h"
 
@@ -16,6 +18,7 @@ namespace {
 
 constexpr uint32_t kArchitectureMax = 64;  // bytes
 constexpr uint32_t kFfnMax = 1U << 30;
+constexpr uint32_t kMergeMax = 64;
 constexpr uint32_t kStateElementBytes = 4;  // recurrent states are F32
 
 // Layers with a sliding window: all but each `every`-th (0: all; 1: none), counted so that the
@@ -395,6 +398,43 @@ Result<void> read_language(const Gguf& gguf, ModelCard& card) {
   return {};
 }
 
+// Some converters leave the width of the blocks out, or swap the names of their matrices.
+uint32_t ffn_of_tensors(const Gguf& gguf) {
+  for (const GgufTensor& tensor : gguf.tensors) {
+    if (tensor.name != "v.blk.0.ffn_up.weight" || tensor.dimensions != 2) continue;
+    return static_cast<uint32_t>(
+        std::min<uint64_t>(std::max(tensor.shape[0], tensor.shape[1]), kFfnMax));
+  }
+  return 0;
+}
+
+void find_vision(const Gguf& gguf, Facts& facts, ModelCard& card) {
+  VisionStyle& style = card.vision;
+  for (const char* key : {"clip.vision.projector_type", "clip.projector_type"}) {
+    const GgufPair* pair = gguf.find(key);
+    if (pair != nullptr && style.projector.empty()) {
+      style.projector = clean_text(pair->text().value_or(""));
+    }
+  }
+  style.merge = facts.number_or("spatial_merge_size", kMergeMax, 0);
+  if (style.merge == 0) style.merge = facts.number_or("projector.scale_factor", kMergeMax, 0);
+  style.full_every = facts.number_or("n_wa_pattern", kLayersMax, 0);
+  std::set<uint32_t> deepstack;
+  for (const GgufTensor& tensor : gguf.tensors) {
+    const std::string_view name = tensor.name;
+    if (name == "v.pre_ln.weight") style.norm_before = true;
+    if (name == "v.post_ln.weight") style.norm_behind = true;
+    constexpr std::string_view kDeep = "v.deepstack.";
+    if (!name.starts_with(kDeep)) continue;
+    const std::string_view rest = name.substr(kDeep.size());
+    uint32_t layer = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+    if (error == std::errc{} && layer < card.layers) deepstack.insert(layer);
+  }
+  style.deepstack.assign(deepstack.begin(), deepstack.end());
+  if (card.ffn == 0) card.ffn = ffn_of_tensors(gguf);
+}
+
 // Multimodal projectors: a vision or an audio encoder, or both, or a voice.
 Result<void> read_encoder(const Gguf& gguf, ModelCard& card) {
   const bool vision = gguf.find("clip.vision.block_count") != nullptr;
@@ -410,6 +450,7 @@ Result<void> read_encoder(const Gguf& gguf, ModelCard& card) {
   if (vision) {
     card.image_size = facts.number_or("image_size", kEmbdMax, 0);
     card.patch_size = facts.number_or("patch_size", kEmbdMax, 0);
+    find_vision(gguf, facts, card);
     Facts audio(gguf, "clip.audio");
     card.audio_layers = audio.number_or("block_count", kLayersMax, 0);
     if (!audio.ok()) return fail(audio.error());

@@ -197,6 +197,25 @@ TEST(Geometry, ProjectorHasAnEncoderAndPictures) {
   EXPECT_TRUE(card->kv.empty());
 }
 
+TEST(Geometry, EncodersAreToldApart) {
+  GgufForge forge = forge_projector();
+  forge.set("clip.projector_type", std::string_view("qwen2.5vl_merger"));
+  forge.set("clip.vision.n_wa_pattern", 8);
+  forge.set("clip.vision.feed_forward_length", 0);  // as an older converter wrote it
+  forge.tensor("v.blk.0.ffn_up.weight", {64, 32}, 1);
+  const Result<ModelCard> card = card_of(forge);
+  ASSERT_TRUE(card) << card.error().message;
+  EXPECT_TRUE(card->vision.is_qwen());
+  EXPECT_EQ(card->vision.full_every, 8U);
+  EXPECT_EQ(card->ffn, 64U);
+  EXPECT_TRUE(card->vision.deepstack.empty());
+  forge.set("clip.vision.n_wa_pattern", kLayersMax + 1);
+  EXPECT_EQ(card_of(forge).error().code, Code::kTooLarge);
+  const Result<ModelCard> plain = card_of(forge_projector());
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE(plain->vision.is_qwen());
+}
+
 TEST(Geometry, HostileNamesAreCleaned) {
   GgufForge forge = forge_language();
   forge.set("general.name", std::string_view("evil\x1b[2J\n"));

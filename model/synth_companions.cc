@@ -2,7 +2,10 @@
 #include "model/synth_companions.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <string_view>
@@ -49,56 +52,117 @@ Result<std::string> architecture_of(const Gguf& base) {
 }
 
 // Tensors of one part of the encoder, with their biases.
-class Encoder {
- public:
-  explicit Encoder(uint32_t embd) : embd_(embd) {}
+struct Encoder {
   void weight(const std::string& name, uint64_t in, uint64_t out) {
     tensors.push_back(matrix(name + ".weight", in, out, even_spread(in)));
     bias(name, out);
   }
-  void norm(const std::string& name) {
-    tensors.push_back({.name = name + ".weight", .shape = {embd_}, .type = kF32,
+  void norm(const std::string& name, uint64_t width, bool biased = true) {
+    tensors.push_back({.name = name + ".weight", .shape = {width}, .type = kF32,
                        .fill = SynthFill::kOnes, .spread = 0.1});
-    bias(name, embd_);
+    if (biased) bias(name, width);
   }
   void bias(const std::string& name, uint64_t width) {
     tensors.push_back({.name = name + ".bias", .shape = {width}, .type = kF32,
                        .fill = SynthFill::kNormal, .spread = 0.02});
   }
   std::vector<SynthTensor> tensors;
-
- private:
-  uint64_t embd_;
 };
+
+constexpr std::array<std::string_view, 4> kProjectors{"mlp", "gemma3", "qwen2.5vl_merger",
+                                                      "qwen3vl_merger"};
+constexpr uint32_t kFullEvery = 8;
+
+// Which tensors a kind of encoder has; LLaVA's has what none of these says.
+struct Kind {
+  explicit Kind(std::string_view projector)
+      : gemma(projector == "gemma3"), qwen25(projector == "qwen2.5vl_merger"),
+        qwen3(projector == "qwen3vl_merger") {}
+  bool qwen() const { return qwen25 || qwen3; }
+  bool mlp() const { return !gemma && !qwen(); }
+  bool gemma, qwen25, qwen3;
+};
+
+// Three layers, evenly spread, whose features are projected, too.
+std::vector<uint32_t> deepstack_of(const Kind& kind, uint32_t layers) {
+  if (!kind.qwen3) return {};
+  std::vector<uint32_t> out;
+  for (uint32_t i = 1; i <= 3; ++i) {
+    const uint32_t layer = i * layers / 4;
+    if (out.empty() || layer > out.back()) out.push_back(layer);
+  }
+  return out;
+}
+
+void add_patches(const SynthEncoder& shape, const Kind& kind, Encoder* out) {
+  const uint64_t side = shape.image / shape.patch;
+  const double patch_spread = even_spread(uint64_t{shape.patch} * shape.patch * 3);
+  const auto kernel = [&](const char* name) {
+    out->tensors.push_back({.name = name, .shape = {shape.patch, shape.patch, 3, shape.embd},
+                            .type = kF16, .fill = SynthFill::kNormal, .spread = patch_spread});
+  };
+  kernel("v.patch_embd.weight");
+  if (kind.qwen()) kernel("v.patch_embd.weight.1");
+  if (kind.qwen3 || kind.gemma) out->bias("v.patch_embd", shape.embd);
+  if (!kind.qwen25) {
+    out->tensors.push_back({.name = "v.position_embd.weight", .shape = {shape.embd, side * side},
+                            .type = kF32, .fill = SynthFill::kNormal, .spread = 0.5});
+  }
+  if (kind.mlp()) out->norm("v.pre_ln", shape.embd);
+}
+
+void add_block(const SynthEncoder& shape, const Kind& kind, const std::string& block,
+               Encoder* out) {
+  out->norm(block + "ln1", shape.embd, !kind.qwen25);
+  if (kind.qwen3) {
+    out->weight(block + "attn_qkv", shape.embd, 3 * uint64_t{shape.embd});
+  } else {
+    for (const char* part : {"attn_q", "attn_k", "attn_v"}) {
+      out->weight(block + part, shape.embd, shape.embd);
+    }
+  }
+  out->weight(block + "attn_out", shape.embd, shape.embd);
+  out->norm(block + "ln2", shape.embd, !kind.qwen25);
+  if (kind.qwen25) out->weight(block + "ffn_gate", shape.embd, shape.ff);
+  out->weight(block + "ffn_up", shape.embd, shape.ff);
+  out->weight(block + "ffn_down", shape.ff, shape.embd);
+}
+
+void add_projection(const SynthEncoder& shape, const Kind& kind, uint32_t layers, uint64_t embd,
+                    Encoder* out) {
+  const uint64_t four = 4 * uint64_t{shape.embd};
+  if (!kind.mlp()) out->norm("v.post_ln", shape.embd, !kind.qwen25);
+  if (kind.gemma) {
+    out->tensors.push_back(matrix("mm.input_projection.weight", embd, shape.embd,
+                                  even_spread(shape.embd)));
+    out->norm("mm.soft_emb_norm", shape.embd, false);
+    return;
+  }
+  out->weight("mm.0", kind.qwen() ? four : shape.embd, kind.qwen() ? four : embd);
+  out->weight("mm.2", kind.qwen() ? four : embd, embd);
+  for (const uint32_t layer : deepstack_of(kind, layers)) {
+    const std::string name = fmt::format("v.deepstack.{}.", layer);
+    out->norm(name + "norm", four, true);
+    out->weight(name + "fc1", four, four);
+    out->weight(name + "fc2", four, embd);
+  }
+}
 
 std::vector<SynthTensor> encoder_tensors(const SynthEncoder& shape, uint32_t layers,
                                          uint64_t embd) {
-  Encoder encoder(shape.embd);
-  const uint64_t side = shape.image / shape.patch;
-  const double patch_spread = even_spread(uint64_t{shape.patch} * shape.patch * 3);
-  encoder.tensors.push_back({.name = "v.patch_embd.weight",
-                             .shape = {shape.patch, shape.patch, 3, shape.embd}, .type = kF16,
-                             .fill = SynthFill::kNormal, .spread = patch_spread});
-  encoder.tensors.push_back({.name = "v.position_embd.weight",
-                             .shape = {shape.embd, side * side},
-                             .type = kF32, .fill = SynthFill::kNormal, .spread = 0.5});
-  encoder.norm("v.pre_ln");
+  const Kind kind(shape.projector);
+  Encoder encoder;
+  add_patches(shape, kind, &encoder);
   for (uint32_t layer = 0; layer < layers; ++layer) {
-    const std::string block = fmt::format("v.blk.{}.", layer);
-    encoder.norm(block + "ln1");
-    for (const char* part : {"attn_q", "attn_k", "attn_v", "attn_out"}) {
-      encoder.weight(block + part, shape.embd, shape.embd);
-    }
-    encoder.norm(block + "ln2");
-    encoder.weight(block + "ffn_up", shape.embd, shape.ff);
-    encoder.weight(block + "ffn_down", shape.ff, shape.embd);
+    add_block(shape, kind, fmt::format("v.blk.{}.", layer), &encoder);
   }
-  encoder.weight("mm.0", shape.embd, embd);
-  encoder.weight("mm.2", embd, embd);
+  add_projection(shape, kind, layers, embd, &encoder);
   return std::move(encoder.tensors);
 }
 
 }  // namespace
+
+std::span<const std::string_view> synth_projectors() { return kProjectors; }
 
 Result<SynthModel> synth_lora(const Gguf& base, uint32_t rank, uint64_t seed) {
   if (rank == 0 || rank > kSynthRankMax) {
@@ -137,6 +201,11 @@ Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t s
     return fail(layers < 2 ? Code::kUsage : Code::kTooLarge, fmt::format("--layers is {}", layers),
                 fmt::format("use 2 to {}; the last one is not computed", kLayersMax));
   }
+  const Kind kind(shape.projector);
+  if (std::ranges::find(kProjectors, shape.projector) == kProjectors.end()) {
+    return fail(Code::kUsage, fmt::format("--projector is {}", shape.projector),
+                fmt::format("use {}", fmt::join(kProjectors, ", ")));
+  }
   Result<std::string> architecture = architecture_of(base);
   if (!architecture) return fail(architecture.error());
   uint64_t embd = 0;
@@ -151,8 +220,10 @@ Result<SynthModel> synth_projector(const Gguf& base, uint32_t layers, uint64_t s
   GgufHead head;
   head.general("clip", "mmproj", "synth-mmproj", kFtypeF16);
   head.set("clip.has_vision_encoder", true);
-  head.set("clip.projector_type", "mlp");
-  head.set("clip.use_gelu", true);
+  head.set("clip.projector_type", shape.projector);
+  head.set(kind.qwen25 ? "clip.use_silu" : "clip.use_gelu", true);
+  if (kind.qwen()) head.set("clip.vision.spatial_merge_size", uint32_t{2});
+  if (kind.qwen25) head.set("clip.vision.n_wa_pattern", kFullEvery);
   head.set("clip.vision.image_size", shape.image);
   head.set("clip.vision.patch_size", shape.patch);
   head.set("clip.vision.embedding_length", shape.embd);

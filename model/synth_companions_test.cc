@@ -79,6 +79,31 @@ TEST(Projector, EndsInTheModelsWidth) {
   EXPECT_EQ(synth_projector(*clip, 3, 1).error().code, Code::kUnsupported);
 }
 
+TEST(Projector, KindsAreToldApartInTheFile) {
+  const std::string file = base_file("llama");
+  const Result<Gguf> base = read_gguf(std::as_bytes(std::span(file)));
+  ASSERT_TRUE(base);
+  for (const std::string_view kind : synth_projectors()) {
+    SynthEncoder shape;
+    shape.projector = kind;
+    const Result<SynthModel> projector = synth_projector(*base, 8, 1, shape);
+    ASSERT_TRUE(projector) << kind;
+    std::string whole = projector->head;
+    whole.resize(projector->bytes);
+    const Result<ModelCard> card = read_card(std::as_bytes(std::span(whole)));
+    ASSERT_TRUE(card) << card.error().message;
+    const VisionStyle& style = card->vision;
+    EXPECT_EQ(style.projector, kind);
+    EXPECT_EQ(style.norm_before, kind == "mlp");
+    EXPECT_EQ(style.norm_behind, kind != "mlp");
+    EXPECT_EQ(style.full_every, kind == "qwen2.5vl_merger" ? 8U : 0U);
+    const bool stacked = kind == "qwen3vl_merger";
+    EXPECT_EQ(style.deepstack, stacked ? (std::vector<uint32_t>{2, 4, 6})
+                                       : std::vector<uint32_t>{});
+  }
+  EXPECT_EQ(synth_projector(*base, 8, 1, {.projector = "eye"}).error().code, Code::kUsage);
+}
+
 TEST(Lora, ModelsWithoutMatricesAreRefused) {
   const std::string file = base_file("mamba");
   const Result<Gguf> base = read_gguf(std::as_bytes(std::span(file)));

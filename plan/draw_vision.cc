@@ -1,8 +1,9 @@
-// After models/llava.cpp and clip.cpp of llama.cpp's mtmd with ggml 0.25.3, with their order of
-// operands and of expand(): it decides what lives at the same time.
+// After models/{llava,siglip,qwen2vl,qwen3vl}.cpp and clip.cpp of llama.cpp's mtmd (ggml 0.25.3),
+// with their order of operands and of expand(): it decides what lives at the same time.
 #include "plan/draw_vision.h"
 
 #include <algorithm>
+#include <array>
 
 #include "plan/sketch.h"
 
@@ -14,82 +15,197 @@ using Id = Sketch::Id;
 using Dims = Sketch::Dims;
 
 constexpr uint64_t kColours = 3;
-constexpr uint32_t kAlike = 6;  // more layers change nothing: the allocator goes in circles
+constexpr uint64_t kQwenMerge = 2;
+constexpr uint64_t kQwenSide = 46;  // tokens; its square is kQwenImageTokens
+static_assert(kQwenSide * kQwenSide == kQwenImageTokens);
 
 class Draw {
  public:
-  Draw(const ModelCard& card, bool flash)
-      : card_(card), flash_(flash), embd_(card.embd), side_(card.image_size / card.patch_size) {}
-  uint64_t bytes(uint32_t text_embd);
+  Draw(const ModelCard& card, uint32_t text_embd, bool flash)
+      : card_(card), style_(card.vision), flash_(flash), rms_(is("qwen2.5vl_merger")),
+        embd_(card.embd), text_(text_embd), pixels_(card.image_size) {
+    if (style_.is_qwen()) pixels_ = kQwenSide * kQwenMerge * card.patch_size;
+    side_ = pixels_ / card.patch_size;
+    n_ = side_ * side_;
+  }
+  uint64_t bytes();
 
  private:
+  bool is(const char* projector) const { return style_.projector == projector; }
   Id weight() { return s_.weight(0, 1); }
   Id add(Id a, Id b) { return s_.in_place(s_.dims(a), {a, b}); }
   Id biased(Id of) { return add(of, weight()); }
   Id matrix(Id of, uint64_t rows) { return biased(s_.matrix(weight(), of, rows)); }
   Id gelu(Id of) { return s_.in_place(s_.dims(of), {of}); }
-  Id norm(Id of) {
+  Id two_matrices(Id of, uint64_t rows) {
+    return matrix(gelu(matrix(of, s_.dims(of).a)), rows);
+  }
+  Id mean_norm(Id of) {
     const Dims dims = s_.dims(of);
     return biased(s_.in_place(dims, {s_.op(dims, {of}), weight()}));
   }
-  Id patches();
-  Id attention(Id normed);
+  Id rms_norm(Id of) {
+    const Dims dims = s_.dims(of);
+    return s_.in_place(dims, {s_.in_place(dims, {of}), weight()});
+  }
+  Id norm(Id of) { return rms_ ? rms_norm(of) : mean_norm(of); }
+  Id convolution(Id image);
+  Id by_fours(Id of);
+  Id clip_patches();
+  Id qwen_patches();
+  Id to_windows(Id of);
+  Id attention(Id normed, Id mask);
+  Id ffn(Id normed);
+  Id qwen_result(Id of, Id features);
+  Id gemma_result(Id of);
+  Id clip_result(Id of);
 
   const ModelCard& card_;
-  bool flash_;
-  uint64_t embd_, side_;
+  const VisionStyle& style_;
+  bool flash_, rms_;
+  uint64_t embd_, text_, pixels_, side_ = 0, n_ = 0;
+  Id positions_ = Sketch::kNone, window_mask_ = Sketch::kNone;
   Sketch s_;
 };
 
-// ggml_conv_2d(): columns in F16, one product, and twice in another order. Some add a token for the
-// whole image, which is one in hundreds.
-Id Draw::patches() {
-  const uint64_t n = side_ * side_, patch = kColours * card_.patch_size * card_.patch_size;
-  const Id image = s_.input({card_.image_size, card_.image_size, kColours}, Sketch::kF32);
+// ggml_conv_2d(): columns in F16, one product, and that in another order.
+Id Draw::convolution(Id image) {
+  const uint64_t patch = kColours * card_.patch_size * card_.patch_size;
   const Id kernel = weight();
   const Id columns = s_.op({patch, side_, side_}, {kernel, image}, Sketch::kF16);
-  const Id product = s_.op({n, embd_}, {s_.view(columns, {patch, n}), s_.view(kernel, {patch})});
-  const Id turned = s_.op({side_, side_, embd_}, {s_.view(product, {side_, side_, embd_}, true)});
-  const Id rows = s_.op({embd_, n}, {s_.view(turned, {embd_, n}, true)});
-  const Id positions = s_.input({n}, Sketch::kI32);
-  return norm(add(biased(rows), s_.rows({embd_, n}, weight(), positions)));
+  const Id product = s_.op({n_, embd_}, {s_.view(columns, {patch, n_}), s_.view(kernel, {patch})});
+  return s_.op({side_, side_, embd_}, {s_.view(product, {side_, side_, embd_}, true)});
 }
 
-Id Draw::attention(Id normed) {
+// Some add a token for the whole image, which is one in hundreds.
+Id Draw::clip_patches() {
+  const Id image = s_.input({pixels_, pixels_, kColours}, Sketch::kF32);
+  Id rows = s_.op({embd_, n_}, {s_.view(convolution(image), {embd_, n_}, true)});
+  rows = biased(rows);
+  if (is("gemma3")) return biased(rows);
+  const Id positions = s_.input({n_}, Sketch::kI32);
+  return add(rows, s_.rows({embd_, n_}, weight(), positions));
+}
+
+// From rows of patches to squares of two by two.
+Id Draw::by_fours(Id of) {
+  const Dims wide{2 * embd_, side_ / 2, side_};
+  const Id pairs = s_.op(wide, {of});
+  return s_.op({embd_, n_}, {s_.view(pairs, {embd_, n_}, true)});
+}
+
+// Two pictures of a film, or one twice; the file's positions stretched to this picture.
+Id Draw::qwen_patches() {
+  const Id image = s_.input({pixels_, pixels_, kColours}, Sketch::kF32);
+  const Id first = convolution(image), second = convolution(image);
+  const Id sum = add(first, second);
+  Id rows = by_fours(s_.permuted(sum, {embd_, side_, side_}));
+  positions_ = s_.input({4 * n_}, Sketch::kI32);
+  if (!is("qwen3vl_merger")) return rows;
+  rows = biased(rows);
+  Id table = weight();
+  if (side_ != card_.image_size / card_.patch_size) {
+    table = s_.op({side_, side_, embd_}, {s_.view(table, {embd_}, true)});
+    table = s_.op({embd_, n_}, {s_.view(table, {embd_, n_}, true)});
+  }
+  return add(rows, by_fours(table));
+}
+
+Id Draw::to_windows(Id of) {
+  const Id chosen = s_.input({n_ / 4}, Sketch::kI32);
+  window_mask_ = s_.input({n_, n_}, Sketch::kF32);
+  if (flash_) window_mask_ = s_.cast(window_mask_, Sketch::kF16);
+  const Id fours = s_.rows({4 * embd_, n_ / 4}, s_.view(of, {4 * embd_, n_ / 4}), chosen);
+  return s_.view(fours, {embd_, n_});
+}
+
+Id Draw::attention(Id normed, Id mask) {
   const uint64_t heads = std::max(card_.heads, 1U), head = embd_ / heads;
-  const uint64_t n = s_.dims(normed).b;
-  const Dims dims{head, heads, n};
-  Id q = s_.view(matrix(normed, embd_), dims);
-  Id k = s_.view(matrix(normed, embd_), dims);
-  Id v = s_.view(matrix(normed, embd_), dims);
+  const Dims dims{head, heads, n_};
+  std::array<Id, 3> qkv{};
+  if (is("qwen3vl_merger")) {
+    const Id all = matrix(normed, 3 * embd_);
+    for (Id& part : qkv) part = s_.view(all, dims, true);
+  } else {
+    for (Id& part : qkv) part = s_.view(matrix(normed, embd_), dims);
+  }
+  auto [q, k, v] = qkv;
+  if (positions_ != Sketch::kNone) q = s_.rope(q, positions_), k = s_.rope(k, positions_);
   for (const Id part : {q, k, v}) s_.expand(part);
-  q = s_.permuted(q, {head, n, heads});
-  k = s_.permuted(k, {head, n, heads});
+  q = s_.permuted(q, {head, n_, heads});
+  k = s_.permuted(k, {head, n_, heads});
   Id out = Sketch::kNone;
   if (flash_) {
-    v = s_.cast(s_.permuted(v, {head, n, heads}), Sketch::kF16);
-    out = s_.flash(dims, {q, s_.cast(k, Sketch::kF16), v}, 0);
-    out = s_.view(out, {embd_, n});
+    v = s_.cast(s_.permuted(v, {head, n_, heads}), Sketch::kF16);
+    k = s_.cast(k, Sketch::kF16);
+    out = mask == Sketch::kNone ? s_.flash(dims, {q, k, v}, 0)
+                                : s_.flash(dims, {q, k, v, s_.cast(mask, Sketch::kF16)}, 0);
+    out = s_.view(out, {embd_, n_});
   } else {
-    v = s_.op({n, head, heads}, {s_.permuted(v, {n, head, heads})});
-    const Dims scores{n, n, heads};
-    const Id kq = s_.in_place(scores, {s_.op(scores, {k, q})});
-    const Id kqv = s_.op({head, n, heads}, {v, kq});
-    out = s_.op({embd_, n}, {s_.permuted(kqv, dims)});
+    v = s_.op({n_, head, heads}, {s_.permuted(v, {n_, head, heads})});
+    const Dims scores{n_, n_, heads};
+    const Id product = s_.op(scores, {k, q});
+    const Id kq = mask == Sketch::kNone ? s_.in_place(scores, {product})
+                                        : s_.in_place(scores, {product, mask});
+    const Id kqv = s_.op({head, n_, heads}, {v, kq});
+    out = s_.op({embd_, n_}, {s_.permuted(kqv, dims)});
   }
   return matrix(out, embd_);
 }
 
-uint64_t Draw::bytes(uint32_t text_embd) {
-  Id live = patches();
-  for (uint32_t i = 0; i < std::min(card_.layers, kAlike); ++i) {
-    const Id between = add(attention(norm(live)), live);
-    const Id out = matrix(gelu(matrix(norm(between), card_.ffn)), embd_);
-    live = add(between, out);
+Id Draw::ffn(Id normed) {
+  if (!rms_) return matrix(gelu(matrix(normed, card_.ffn)), embd_);
+  const Id up = matrix(normed, card_.ffn), gate = matrix(normed, card_.ffn);
+  return matrix(s_.op({card_.ffn, n_}, {gate, up}), embd_);
+}
+
+Id Draw::qwen_result(Id of, Id features) {
+  Id out = two_matrices(s_.view(of, {4 * embd_, n_ / 4}), text_);
+  if (features != Sketch::kNone) {
+    out = s_.op({text_ * (1 + style_.deepstack.size()), n_ / 4}, {out, features});
   }
-  const uint64_t n = side_ * side_;
-  live = s_.rows({embd_, n}, norm(live), s_.input({n}, Sketch::kI32));
-  s_.expand(matrix(gelu(matrix(live, text_embd)), text_embd));
+  if (window_mask_ == Sketch::kNone) return out;
+  return s_.rows({text_, n_ / 4}, out, s_.input({n_ / 4}, Sketch::kI32));
+}
+
+// Pooled, a token for each square of patches; the matrix is turned at run time.
+Id Draw::gemma_result(Id of) {
+  const uint64_t merge = std::clamp<uint64_t>(style_.merge, 1, side_), side = side_ / merge;
+  Id out = s_.op({side_, side_, embd_}, {s_.view(of, {n_, embd_}, true)});
+  out = s_.op({side, side, embd_}, {out});
+  out = rms_norm(s_.op({embd_, side * side}, {s_.view(out, {embd_, side * side}, true)}));
+  const Id turned = s_.op({embd_, text_}, {s_.view(weight(), {embd_, text_}, true)}, Sketch::kF16);
+  return s_.op({text_, side * side}, {turned, out});
+}
+
+Id Draw::clip_result(Id of) {
+  const Id chosen = s_.rows({embd_, n_}, of, s_.input({n_}, Sketch::kI32));
+  return matrix(gelu(matrix(chosen, text_)), text_);
+}
+
+uint64_t Draw::bytes() {
+  Id live = style_.is_qwen() ? qwen_patches() : clip_patches();
+  if (style_.norm_before) live = norm(live);
+  const bool windows = style_.is_qwen() && style_.full_every > 0;
+  if (windows) live = to_windows(live);
+  Id features = Sketch::kNone;
+  // LLaVA's reads what the last layer but one says.
+  const uint32_t unread = style_.is_qwen() || is("gemma3") ? 0 : 1;
+  const uint32_t layers = std::max(card_.layers, unread) - unread;
+  uint64_t wide = 0;  // of the features so far
+  for (uint32_t i = 0; i < layers; ++i) {
+    const bool whole = !windows || (i + 1) % style_.full_every == 0;
+    const Id between = add(attention(norm(live), whole ? Sketch::kNone : window_mask_), live);
+    live = add(between, ffn(norm(between)));
+    if (!std::ranges::binary_search(style_.deepstack, i)) continue;
+    const Id more = two_matrices(norm(s_.view(live, {4 * embd_, n_ / 4})), text_);
+    wide += text_;
+    features = features == Sketch::kNone ? more : s_.op({wide, n_ / 4}, {features, more});
+  }
+  if (style_.norm_behind) live = norm(live);
+  s_.expand(style_.is_qwen() ? qwen_result(live, features)
+            : is("gemma3")   ? gemma_result(live)
+                             : clip_result(live));
   return s_.reserve({1}).front();
 }
 
@@ -97,7 +213,7 @@ uint64_t Draw::bytes(uint32_t text_embd) {
 
 uint64_t draw_vision(const ModelCard& mmproj, uint32_t text_embd, bool flash) {
   if (mmproj.patch_size == 0) return 0;
-  return Draw(mmproj, flash).bytes(text_embd);
+  return Draw(mmproj, text_embd, flash).bytes();
 }
 
 }  // namespace gantry

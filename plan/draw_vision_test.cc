@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "plan/sketch.h"
+
 namespace gantry {
 namespace {
 
@@ -18,6 +20,51 @@ TEST(DrawVision, TheShippedEncoderAsTheEngineHasIt) {
   EXPECT_EQ(draw_vision(card, 128, false), 671'616U);
   card.patch_size = 0;  // for sound
   EXPECT_EQ(draw_vision(card, 128, true), 0U);
+}
+
+// Qwen3-VL-8B's encoder for its text model, and Gemma 3 12B's.
+TEST(DrawVision, OtherKindsHaveTheirOwnGraphs) {
+  ModelCard card;
+  card.layers = 27;
+  card.embd = 1152;
+  card.heads = 16;
+  card.ffn = 4304;
+  card.image_size = 768;
+  card.patch_size = 16;
+  card.vision.norm_behind = true;
+  card.vision.projector = "qwen3vl_merger";
+  card.vision.deepstack = {8, 16, 24};
+  EXPECT_EQ(draw_vision(card, 4096, true), 390'156'544U);
+  EXPECT_EQ(draw_vision(card, 4096, false), 5'001'072'896U);
+  card.image_size = 560;  // whatever the file says
+  EXPECT_EQ(draw_vision(card, 4096, true), 390'156'544U);
+  card.vision.projector = "qwen2.5vl_merger";
+  card.vision.deepstack = {};
+  card.vision.full_every = 8;
+  EXPECT_EQ(draw_vision(card, 4096, true), 903'430'464U);
+  card.vision.projector = "gemma3";
+  card.vision.full_every = 0;
+  card.vision.merge = 4;
+  card.image_size = 896;
+  card.patch_size = 14;
+  EXPECT_EQ(draw_vision(card, 3840, true), 127'139'840U);
+}
+
+TEST(DrawVision, HostileShapesAreDrawnInTime) {
+  ModelCard card;
+  card.embd = card.ffn = card.image_size = 1U << 20;
+  card.heads = 1;
+  card.patch_size = 1;
+  for (const char* projector : {"mlp", "gemma3", "qwen2.5vl_merger", "qwen3vl_merger"}) {
+    card.vision.projector = projector;
+    card.vision.merge = 0;
+    card.vision.full_every = 1;
+    for (const uint32_t layers : {0U, 1U, kLayersMax}) {
+      card.layers = layers;
+      card.vision.deepstack = {0};
+      EXPECT_LE(draw_vision(card, 1U << 20, true), kSketchMost * 64) << projector << layers;
+    }
+  }
 }
 
 }  // namespace

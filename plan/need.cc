@@ -327,10 +327,8 @@ Bytes output_bytes(const Wish& wish) {
   return {product({rows, uint64_t{card.vocab} + (whole ? card.embd : 0), kFloat})};
 }
 
-// As without flash attention: encoders of the Qwen kind warm up with far larger images than their
-// file names, which the scores of all patches make up for.
 Bytes vision_graph_bytes(const Wish& wish) {
-  return Bytes{draw_vision(*wish.mmproj, wish.card->embd, false)};
+  return Bytes{draw_vision(*wish.mmproj, wish.card->embd, flash_of(wish))};
 }
 
 std::vector<Bytes> whisper_graph_bytes(const ModelCard& card, bool on_accelerator) {

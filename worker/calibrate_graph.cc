@@ -308,17 +308,26 @@ std::vector<WeightPlace> places_of(const Unit& unit, ggml_type type, bool expert
 
 namespace {
 
-// Writing a matrix where it is rearranged, as loading does.
-Result<void> time_rearranging(const Unit& unit, ggml_tensor* matrix, const Patience& patience,
-                              RateSeconds* out) {
-  const size_t bytes = ggml_nbytes(matrix);
-  const std::vector<char> from(bytes, 1);
+// Writing matrices where they are rearranged, as llama.cpp's loader does: each one comes through a
+// buffer of its own, which starts as zeros, and goes to memory that was never touched.
+Result<void> time_rearranging(const Unit& unit, ggml_type type, const WeightPlace& place,
+                              size_t count, const Patience& patience, RateSeconds* out) {
+  size_t bytes = 0;
   const Result<double> seconds = repeat(unit, {patience.seconds / 4, 3}, [&] {
-    ggml_backend_tensor_set(matrix, from.data(), 0, bytes);
+    const Sheet sheet(count);
+    std::vector<ggml_tensor*> matrices(count);
+    for (ggml_tensor*& one : matrices) one = ggml_new_tensor_2d(sheet.get(), type, kFeed, kWidth);
+    const Buffer fresh(ggml_backend_alloc_ctx_tensors_from_buft(sheet.get(), place.type));
+    if (!fresh) return false;
+    bytes = ggml_nbytes(matrices.front());
+    for (ggml_tensor* one : matrices) {
+      const std::vector<char> from(bytes);
+      ggml_backend_tensor_set(one, from.data(), 0, bytes);
+    }
     return true;
   });
   if (!seconds) return fail(seconds.error());
-  out->rearranged_bytes = static_cast<double>(bytes);
+  out->rearranged_bytes = static_cast<double>(bytes * count);
   out->rearrange_s = *seconds;
   return {};
 }
@@ -349,8 +358,8 @@ Result<RateSeconds> time_layers(const Unit& unit, ggml_type type, const WeightPl
   RateSeconds out{static_cast<double>(bytes * count), *decode,
                   2.0 * static_cast<double>(weights * kBatch), *prefill,
                   static_cast<int>(count) * kLayerSteps};
-  if (place.rearranged) {  // last, since what is written is no weights
-    Result<void> done = time_rearranging(unit, layers.front().down, patience, &out);
+  if (place.rearranged) {
+    Result<void> done = time_rearranging(unit, type, place, count, patience, &out);
     if (!done) return fail(done.error());
   }
   return out;

@@ -52,6 +52,7 @@ void add_bounds(const WorkerSpec& spec, Argv* argv) {
   // Nothing may grow after the plan was made: no store of old prompts (8 GiB by default), no
   // checkpoints of the context, no parameters adjusted behind our back.
   add(argv, {"--cache-ram", "0", "--ctx-checkpoints", "0", "--fit", "off"});
+  if (spec.image_tokens > 0) add(argv, {"--image-max-tokens", number(spec.image_tokens)});
 }
 
 // All layers are the streamer's; it computes on the device that its environment names.

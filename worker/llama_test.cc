@@ -68,6 +68,14 @@ TEST(LlamaArgv, BatchesNeverExceedTheContext) {
   EXPECT_EQ(value(argv(s), "--pooling"), "mean");
 }
 
+TEST(LlamaArgv, PicturesHaveALimitWhereTheirSizeIsOpen) {
+  WorkerSpec s = spec();
+  s.mmproj = "/models/p.gguf";
+  EXPECT_THAT(argv(s), Not(Contains("--image-max-tokens")));
+  s.image_tokens = 2116;
+  EXPECT_EQ(value(argv(s), "--image-max-tokens"), "2116");
+}
+
 TEST(LlamaArgv, WithoutAcceleratorNoDeviceIsTouched) {
   WorkerSpec s = spec();
   s.mmproj = "/models/p.gguf";

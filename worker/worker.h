@@ -21,6 +21,7 @@ struct WorkerSpec {
   EngineKind engine = EngineKind::kLlama;
   std::string file;    // model file
   std::string mmproj;  // vision encoder; empty: none
+  uint32_t image_tokens = 0;  // the largest picture, larger ones are made smaller; 0: the model's
   std::string draft;   // kLlama: a small model that guesses; empty: none
   std::vector<std::string> lora;  // kLlama: adapters, all applied
   bool embeddings = false;

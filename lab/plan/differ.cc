@@ -122,7 +122,8 @@ Result<std::string> sparse_encoder(const DifferPaths& paths, const std::string& 
   const Result<SynthModel> encoder = synth_projector(*base, layers, 1, shape);
   if (!encoder) return fail(encoder.error());
   const std::string file =
-      fmt::format("{}/mmproj-{}-{}-{}.gguf", paths.scratch, shape.image, shape.embd, layers);
+      fmt::format("{}/mmproj-{}-{}-{}-{}.gguf", paths.scratch, shape.projector, shape.image,
+                  shape.embd, layers);
   if (Result<void> done = write_synth(*encoder, file, {.sparse = true}); !done) {
     return fail(done.error());
   }
