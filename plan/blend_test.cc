@@ -113,10 +113,10 @@ TEST(Blend, GoesOnFromWhereItWas) {
   const std::vector<double> none(2, 0);
   Blend blend(*house, node, none, none, kOverCost);
   uint64_t looked = 0;
-  for (size_t m = 0; m < 2; ++m) blend.add(m, 0);
+  for (size_t m = 0; m < 2; ++m) blend.add(m, 2);  // the dearest
   ASSERT_TRUE(blend.solve(&looked));
   EXPECT_NEAR(blend.cost(), 18, 1e-9);
-  for (size_t m = 0; m < 2; ++m) blend.add(m, 2);
+  for (size_t m = 0; m < 2; ++m) blend.add(m, 0);
   ASSERT_TRUE(blend.solve(&looked));
   EXPECT_NEAR(blend.cost(), 18 - 8 * 8.0 / 6, 1e-9);  // 8 bytes more, 6 of them save 8
   EXPECT_NEAR(blend.price()[0], 16, 1e-9);            // 8 / 6 a byte, 12 bytes

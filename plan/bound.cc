@@ -39,12 +39,15 @@ double rounded_down(double sum, double terms) { return sum - kRounding * terms; 
 
 Least Bound::least_of(size_t model, std::span<const uint32_t> ways, const double* price,
                       double factor) const {
-  *looked_ += ways.size();
+  const Column& column = house_.columns[model];
+  const double swap = factor * column.swap_least;
   Least least;
-  for (const uint32_t w : ways) {
-    const double sum = paid(model, w, price, factor);
-    if (sum < least.value) least = {sum, w};
+  size_t i = 0;
+  for (; i < ways.size() && column.cost[ways[i]] + swap < least.value; ++i) {
+    const double sum = paid(model, ways[i], price, factor);
+    if (sum < least.value) least = {sum, ways[i]};
   }
+  *looked_ += i;
   return least;
 }
 
@@ -122,15 +125,18 @@ void Bound::evaluate(const Node& node, const std::vector<double>& factors, Price
 // least_of(), and the kFew ways that pay least, in their order.
 Least Bound::cheapest_of(size_t model, std::span<const uint32_t> ways, const double* price,
                          double factor, std::vector<uint32_t>* out) const {
-  *looked_ += ways.size();
+  const Column& column = house_.columns[model];
+  const double swap = factor * column.swap_least;
   std::array<Least, kFew> few;  // ascending
-  for (const uint32_t w : ways) {
-    const double sum = paid(model, w, price, factor);
+  size_t looked = 0;
+  for (; looked < ways.size() && column.cost[ways[looked]] + swap < few.back().value; ++looked) {
+    const double sum = paid(model, ways[looked], price, factor);
     if (sum >= few.back().value) continue;
     size_t i = kFew - 1;
     for (; i > 0 && sum < few[i - 1].value; --i) few[i] = few[i - 1];
-    few[i] = {sum, w};
+    few[i] = {sum, ways[looked]};
   }
+  *looked_ += looked;
   out->clear();
   for (const Least& one : few) {
     if (!std::isinf(one.value)) out->push_back(one.way);

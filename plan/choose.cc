@@ -19,11 +19,12 @@ void take_lowest(const Household& house, Answer* answer) {
     const auto cost = [&column, factor = factors[column.unit]](uint32_t way) {
       return column.cost[way] + factor * column.swap[way];
     };
-    const uint32_t taken = answer->pick[m];
-    for (uint32_t w = 0; w < taken; ++w) {
-      if (cost(w) > cost(taken)) continue;
+    uint32_t taken = answer->pick[m];
+    const double most = cost(taken);
+    for (uint32_t w = 0; w < column.way.size() && column.cost[w] <= most; ++w) {
+      if (column.way[w] >= column.way[taken] || cost(w) > most) continue;
       answer->pick[m] = w;
-      if (fits(house, *answer)) break;
+      if (fits(house, *answer)) taken = w;
       answer->pick[m] = taken;
     }
   }

@@ -147,6 +147,7 @@ void fill_column(const ChooseAsk& ask, size_t model, const std::vector<size_t>& 
           static_cast<double>(bytes) / static_cast<double>(house.budgets[d]);
     }
   }
+  column->swap_least = *std::ranges::min_element(column->swap);
 }
 
 }  // namespace
@@ -161,6 +162,8 @@ Result<Household> make_household(const ChooseAsk& ask) {
     for (size_t w = 0; w < ask.ways[m].size(); ++w) {
       if (fits_alone(ask, ask.ways[m][w])) house.columns[m].way.push_back(w);
     }
+    std::ranges::stable_sort(house.columns[m].way, {},
+                             [&](size_t w) { return ask.ways[m][w].cost; });
     if (house.columns[m].way.empty()) {
       return fail(Code::kDoesNotFit, "choice: no way of " + place("ways", m) + " fits alone");
     }

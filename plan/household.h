@@ -13,10 +13,11 @@ enum class Role : uint8_t { kOpen, kStays, kTurns };
 
 // The ways of one model, those that can never fit left out.
 struct Column {
-  std::vector<size_t> way;      // as the caller counts them, ascending
+  std::vector<size_t> way;      // as the caller counts them, cheapest first
   std::vector<double> cost, swap;
   std::vector<uint64_t> bytes;  // (way, device)
   std::vector<double> parts;    // (way, stride): the same as parts of the budgets
+  double swap_least = 0;
   size_t unit = 0;
 };
 

@@ -16,6 +16,7 @@ struct Node {
   std::vector<Live> live;        // of each model
   std::vector<double> price;     // (scenario, stride): of all of the budget
   double bound = 0;
+  bool pairs = true;  // keep_pairs() may be worth its time
 
   // A unit that begins to take turns gets a scenario and its share of the prices there are.
   void decide(const Household& house, size_t unit, Role wanted);

@@ -15,12 +15,15 @@
 //
 // Pruning. With what a model pays more for a way than for its cheapest, the bound says what an
 // answer with this way costs at least: ways, and roles of units, that cannot be better are
-// dropped, as are those that do not fit beside the least of the others.
+// dropped, as are those that do not fit beside the least of the others. Once all roles are said,
+// so are ways beside which others that fit cost too much (pairs.cc): where large models compete,
+// fractions of their ways say little.
 //
 // Branching. Of more than kSetUnitsMax open units on the one whose role the blend splits most; of
 // fewer, on every set of units that take turns: what swaps cost depends on the whole set,
-// so each gets a bound of its own (sets.cc), and the least is searched first. Then on ways: those
-// that hold more of a device than the model's blend does, and those that hold less.
+// so each gets a bound of its own (sets.cc), and the least is searched first, but only for a
+// while: another may soon have an answer that ends most of its branches. Then on ways: those that
+// hold more of a device than the model's blend does, and those that hold less.
 // Where few combinations are left they are all tried, cheapest first, under the same bound: models
 // that stay one after another, then each unit that takes turns by itself, as these do not meet.
 //
@@ -33,9 +36,11 @@
 #include <deque>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "plan/bound.h"
 #include "plan/fill.h"
+#include "plan/pairs.h"
 #include "plan/round.h"
 #include "plan/sets.h"
 
@@ -50,6 +55,11 @@ constexpr double kFitSlack = 1e-9;     // of a budget
 constexpr size_t kDepthMax = 400;
 constexpr int kRootRounds = 20, kNodeRounds = 12;
 constexpr double kFewCombinations = 3e4;
+// keep_pairs() helped when it left no more of the ways, or took so much of what the bound lacked.
+constexpr double kPairsLeft = 0.5, kPairsRaised = 0.2;
+// A set is left alone after so many ways looked at, and taken up again when others were tried.
+constexpr uint64_t kFirstTry = 1500 * kWaysPerNode;
+constexpr double kLater = 0.25;  // of what its bound is below the best answer
 
 class Search {
  public:
@@ -123,6 +133,8 @@ class Search {
 
   void visit(Node node, size_t depth) {
     if (node.bound >= cut()) return;
+    paused_ = paused_ || looked_ >= pause_;
+    if (paused_) return;
     if ((spent() && depth > 0) || depth > kDepthMax) return leave(node.bound);
     std::deque<std::vector<uint32_t>> lists;  // what live spans of this node and below point to
     Raised raised;
@@ -136,6 +148,7 @@ class Search {
     }
     if (node.turning == 1 && !node.open() && only_by_choice(node)) return;
     if (spent()) return leave(node.bound);
+    if (!node.open() && node.pairs && !try_pairs(&node, &lists)) return;
     const auto open = static_cast<size_t>(std::ranges::count(node.role, Role::kOpen));
     if (open > kSetUnitsMax) return branch_on_role(node, raised, depth);
     if (open > 0) return branch_on_sets(node, depth);
@@ -238,8 +251,12 @@ class Search {
   void keep(size_t model, std::span<const uint32_t>* ways, const double* price, double factor,
             double limit, const double* room, std::deque<std::vector<uint32_t>>* lists) {
     std::vector<uint32_t> kept;
-    looked_ += ways->size();
-    for (const uint32_t w : *ways) {
+    const Column& column = house_.columns[model];
+    const double swap = factor * column.swap_least;
+    size_t i = 0;
+    for (; i < ways->size(); ++i) {
+      const uint32_t w = (*ways)[i];
+      if (column.cost[w] + swap > limit) break;
       if (bounds_.paid(model, w, price, factor) > limit) continue;
       const double* part = house_.parts(model, w);
       bool inside = true;
@@ -248,6 +265,7 @@ class Search {
       }
       if (inside) kept.push_back(w);
     }
+    looked_ += i;
     if (kept.size() == ways->size()) return;
     lists->push_back(std::move(kept));
     *ways = lists->back();
@@ -283,6 +301,15 @@ class Search {
     }
     *node = std::move(next);
     return settle_roles(node);
+  }
+
+  // Ways that leave too little for others; below where it helped it is tried again.
+  bool try_pairs(Node* node, std::deque<std::vector<uint32_t>>* lists) {
+    const double before = size_of(*node), missing = cut() - node->bound;
+    if (!keep_pairs(house_, cut(), node, &looked_, lists) || node->bound >= cut()) return false;
+    node->pairs = size_of(*node) < kPairsLeft * before ||
+                  cut() - node->bound < (1 - kPairsRaised) * missing;
+    return true;
   }
 
   // Open units of which a model has no way left in one role take the other.
@@ -337,9 +364,11 @@ class Search {
     sets.raise(node, node.held_price());
     for (;;) {
       std::erase_if(sets.sets, [&](const RoleSet& set) { return set.bound >= cut(); });
-      const auto next = std::ranges::min_element(sets.sets, {}, &RoleSet::bound);
+      const auto next = std::ranges::min_element(sets.sets, {}, [&](const RoleSet& set) {
+        return set.bound + (set.tried ? kLater * (cut() - set.bound) : 0);
+      });
       if (next == sets.sets.end()) return;
-      if (spent()) return leave(next->bound);
+      if (spent()) return leave(std::ranges::min(sets.sets, {}, &RoleSet::bound).bound);
       Node child = node;
       for (size_t u = 0; u < units_; ++u) {
         if (node.role[u] == Role::kOpen) child.decide(house_, u, next->role[u]);
@@ -355,8 +384,11 @@ class Search {
         continue;
       }
       child.price = next->price;
-      sets.sets.erase(next);
+      pause_ = next->tried || sets.sets.size() == 1 ? UINT64_MAX : looked_ + kFirstTry;
+      next->tried = true;
       visit(std::move(child), depth + 1);
+      pause_ = UINT64_MAX;
+      if (!std::exchange(paused_, false)) sets.sets.erase(next);
     }
   }
 
@@ -510,6 +542,8 @@ class Search {
   const size_t models_, units_;
   const uint64_t looked_max_;
   uint64_t looked_ = 0;
+  uint64_t pause_ = UINT64_MAX;  // the set that is searched is left after so much was looked at
+  bool paused_ = false;
   const Bound bounds_;
   double ceiling_ = 0;
   std::optional<Answer> best_;

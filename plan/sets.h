@@ -13,6 +13,7 @@ struct RoleSet {
   std::vector<Role> role;  // of each unit
   double bound = 0;
   std::vector<double> price;  // of its node, once they were looked for
+  bool tried = false;         // searched for a while
 };
 
 class Sets {
