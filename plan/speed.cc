@@ -78,7 +78,8 @@ class Rates {
   }
   // The kind's own, or without one what is nearest to it; null where there are no rates at all.
   const Rate* of(const Matrices& kind, bool* guessed) const {
-    *guessed = false;
+    *guessed = !rated();
+    if (*guessed) return nullptr;
     const std::string experts = kind.experts ? "/experts" : "";
     const std::string plain = plain_ ? "/plain" : "";
     for (const std::string& name : {kind.type + experts + plain, kind.type + experts,
@@ -88,14 +89,15 @@ class Rates {
     *guessed = true;
     const Rate* best = nullptr;
     const double bits = bits_of(kind.type);
-    for (const Rate& rate : device_ == nullptr ? std::vector<Rate>{} : device_->rates) {
+    double least = HUGE_VAL;
+    for (const Rate& rate : device_->rates) {
       if (rate.quantisation.find_first_of("/ abcdefghijklmnopqrstuvwxyz") != std::string::npos) {
         continue;  // no plain type
       }
-      if (best == nullptr || std::abs(bits_of(rate.quantisation) - bits) <
-                                 std::abs(bits_of(best->quantisation) - bits)) {
-        best = find(rate.quantisation);
-      }
+      const double apart = std::abs(bits_of(rate.quantisation) - bits);
+      if (apart >= least) continue;
+      least = apart;
+      best = &rate;
     }
     return best;
   }
