@@ -109,7 +109,7 @@ class Draw {
  public:
   Draw(const Wish& wish, const std::vector<Split>& splits, const Weights& weights,
        bool every_layer = false);
-  std::string key() const;  // equal where bytes() are
+  std::vector<uint64_t> key() const;  // equal where bytes() are
   std::vector<uint64_t> bytes();
 
  private:
@@ -187,7 +187,6 @@ Draw::Draw(const Wish& wish, const std::vector<Split>& splits, const Weights& we
   t_ = up_to(std::min(batch, cells_ * streams_), streams_);
   outputs_ = std::min(t_, whole ? batch : answers_of(wish));
   choose_layers(every_layer, kinds(splits, weights));
-  s_.expect(layers_.size());
 }
 
 std::vector<Kind> Draw::kinds(const std::vector<Split>& splits, const Weights& weights) const {
@@ -645,20 +644,20 @@ void Draw::head() {
   s_.expand(logits);
 }
 
-std::string Draw::key() const {
-  std::string out = std::to_string(devices_) + (all_on_devices_ ? "!" : "");
+std::vector<uint64_t> Draw::key() const {
+  std::vector<uint64_t> out{devices_, all_on_devices_ ? 1U : 0U};
+  out.reserve(out.size() + 7 * layers_.size());
   for (const Kind& kind : layers_) {
-    for (const uint64_t part :
-         {uint64_t{kind.device}, uint64_t{kind.attends}, uint64_t{kind.experts},
-          uint64_t{kind.k_width}, uint64_t{kind.v_width}, uint64_t{kind.window},
-          kind.weights == nullptr ? 0 : static_cast<uint64_t>(kind.weights->layer) + 1}) {
-      out += ' ' + std::to_string(part);
-    }
+    const uint64_t weights =
+        kind.weights == nullptr ? 0 : static_cast<uint64_t>(kind.weights->layer) + 1;
+    out.insert(out.end(), {kind.device, kind.attends, kind.experts, kind.k_width, kind.v_width,
+                           kind.window, weights});
   }
   return out;
 }
 
 std::vector<uint64_t> Draw::bytes() {
+  s_.expect(layers_.size());
   inputs();
   at_.device = devices_ - 1;
   const Id tokens = s_.input({t_}, Sketch::kI32);
@@ -686,11 +685,11 @@ std::vector<uint64_t> Draw::bytes() {
 
 const std::vector<uint64_t>& Drawings::of(const std::vector<Split>& splits) {
   if (wish_.card->layers == 0) {
-    return known_.emplace("", std::vector<uint64_t>(splits.size() + 1)).first->second;
+    return known_.try_emplace({}, splits.size() + 1).first->second;
   }
   if (weights_.empty()) weights_ = weights_of(*wish_.card);
   Draw draw(wish_, splits, weights_);
-  const std::string key = draw.key();
+  const std::vector<uint64_t> key = draw.key();
   const auto known = known_.find(key);
   if (known != known_.end()) return known->second;
   return known_.emplace(key, draw.bytes()).first->second;

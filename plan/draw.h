@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <map>
-#include <string>
 #include <vector>
 
 #include "plan/plan.h"
@@ -31,7 +30,7 @@ class Drawings {
  private:
   const Wish& wish_;
   std::vector<const TensorGroup*> weights_;  // of each layer; see draw.cc
-  std::map<std::string, std::vector<uint64_t>> known_;
+  std::map<std::vector<uint64_t>, std::vector<uint64_t>> known_;
 };
 
 }  // namespace gantry
