@@ -1,13 +1,15 @@
-// jobs, show, watch, cancel, pause, resume, retry, logs: the queue, and what became of its jobs.
+// jobs, show, watch, cancel, pause, resume, retry, prune, logs: the queue and its jobs.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "apps/context.h"
 #include "apps/follow.h"
+#include "apps/moment.h"
 #include "apps/paths.h"
 #include "pipe/minutes.h"
 
@@ -20,7 +22,8 @@ struct JobFlags final : Flags {
   std::vector<std::string> ids;
   std::string state;
   uint32_t limit = 50;
-  bool result = false, page = false, steps = false;
+  std::string older;
+  bool result = false, page = false, steps = false, dry = false;
 };
 
 std::string text_at(const nlohmann::json& object, const char* key) {
@@ -154,6 +157,30 @@ Result<void> retry(const CliContext& context, const JobFlags& flags) {
   return tell_each(context, flags, "retry");
 }
 
+Result<void> prune(const CliContext& context, const JobFlags& flags) {
+  nlohmann::json body = {{"dry_run", flags.dry}};
+  if (!flags.state.empty()) body["state"] = flags.state;
+  if (!flags.older.empty()) {
+    // "+30d" from the beginning of time.
+    Result<WallTime> age = parse_moment("+" + flags.older, WallTime{});
+    if (!age) {
+      return fail(Code::kUsage, flags.older + " is no age", "write 30d, 12h, 90m or 10s");
+    }
+    body["older_s"] = std::chrono::duration_cast<std::chrono::seconds>(
+                          age->time_since_epoch()).count();
+  }
+  Result<DaemonLink> link = context.open_link();
+  if (!link) return fail(link.error());
+  Result<nlohmann::json> told = link->call("POST", "/v1/prune", body.dump());
+  if (!told) return fail(told.error());
+  if (context.json) return print(told->dump(2) + "\n");
+  std::string out;
+  for (const nlohmann::json& id : told->value("pruned", nlohmann::json::array())) {
+    out += id.get<std::string>() + "\n";
+  }
+  return print(out);
+}
+
 Result<void> logs(const CliContext& context, const JobFlags& flags) {
   if (flags.id.empty()) {
     Result<std::string> dir = state_directory(context.os, context.state_dir);
@@ -216,6 +243,19 @@ void add_queue_commands(CLI::App& app, CliContext& context) {
     JobFlags& named = job_command(context, command, work);
     command->add_option("ids", named.ids, "Job ids")->required();
   }
+
+  command = app.add_subcommand("prune", "Remove jobs that have ended, with their results");
+  JobFlags& pruned = job_command(context, command, prune);
+  command->add_option("--older", pruned.older, "Ended longer ago than this: 30d, 12h")
+      ->type_name("AGE");
+  command->add_option("--state", pruned.state, "Only these")
+      ->check(CLI::IsMember({"done", "failed", "cancelled"}));
+  command->add_flag("--dry-run", pruned.dry, "Only print which");
+  command->add_flag("--json", context.json, "Machine-readable");
+  command->footer("Prints the ids. Without --older and --state: by `keep_jobs` and `keep_days` of\n"
+                  "the configuration, which the daemon keeps to anyway. Quarantined jobs stay and\n"
+                  "those that another job needs. A key of a pruned job may be used anew.\n"
+                  "Example:\n  gantry prune --older 30d --state failed --dry-run");
 
   command = app.add_subcommand("logs", "The daemon's log, or that of a model's workers");
   JobFlags& logged = job_command(context, command, logs);

@@ -15,9 +15,11 @@ namespace {
 
 struct SubmitFlags final : Flags {
   std::string kind, model, prompt, params, key, each, at, deadline;
-  std::vector<std::string> files, after;
+  std::string device;
+  std::vector<std::string> files, after, shortage;
   int priority = 0;
   uint32_t attempts = 0;
+  bool keep = false;
 };
 
 Result<std::string> submit_params(const SubmitFlags& flags) {
@@ -88,6 +90,9 @@ Result<void> set_conditions(const SubmitFlags& flags, JobOrder* order) {
   }
   order->depends_on = flags.after;
   order->attempts_max = flags.attempts;
+  order->keep = flags.keep;
+  order->device = flags.device;
+  order->shortage = flags.shortage;
   return {};
 }
 
@@ -122,6 +127,8 @@ void add_submit(CLI::App& app, CliContext& context) {
   command->add_option("files", flags.files, "Recordings, screenshots or pictures");
   command->add_option("--each", flags.each, "A job for every file in this folder")
       ->type_name("FOLDER");
+  command->add_flag("--keep", flags.keep,
+                    "Copy the files first: they may change or go once the id is printed");
   command->add_option("-m,--model", flags.model, "Model to use");
   command->add_option("-p,--prompt", flags.prompt, "Prompt (generate)");
   command->add_option("--params", flags.params, "Further parameters, a JSON object");
@@ -135,8 +142,14 @@ void add_submit(CLI::App& app, CliContext& context) {
   command->add_option("--after", flags.after, "Once these jobs are done")->type_name("ID");
   command->add_option("--attempts", flags.attempts, "No more often than this (0: no limit)")
       ->check(CLI::Range(0, 1000));
+  command->add_option("--device", flags.device,
+                      "Where its models compute, as far as they can: cpu, gpu0, ...");
+  command->add_option("--on-shortage", flags.shortage,
+                      "When memory is short, in this order: wait, shrink, cpu, refuse")
+      ->delimiter(',')->type_name("WORDS");
   command->footer("Examples:\n  gantry submit transcribe *.wav\n"
                   "  gantry submit transcribe --each recordings --at 22:00 --deadline +12h\n"
+                  "  gantry submit transcribe --each /media/stick --keep   then pull it out\n"
                   "  gantry submit minutes meeting.m4a screen1.png screen2.png\n"
                   "  gantry submit generate -m micro-minutes -p 'Hello.' --after ID");
   command->callback([&context, &flags] {

@@ -52,6 +52,9 @@ Result<std::string> submit_order(const DaemonLink& link, const JobOrder& order) 
   if (!order.not_before.empty()) body["not_before"] = order.not_before;
   if (!order.deadline.empty()) body["deadline"] = order.deadline;
   if (!order.depends_on.empty()) body["depends_on"] = order.depends_on;
+  if (!order.device.empty()) body["device_hint"] = order.device;
+  if (!order.shortage.empty()) body["on_shortage"] = order.shortage;
+  if (order.keep) body["keep_files"] = true;
   if (order.attempts_max > 0) body["attempts_max"] = order.attempts_max;
   Result<nlohmann::json> answer = link.call(
       "POST", "/v1/jobs", body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

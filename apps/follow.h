@@ -20,6 +20,9 @@ struct JobOrder {
   std::string not_before = {}, deadline = {};  // as format_time writes them; empty: none
   std::vector<std::string> depends_on = {};
   uint32_t attempts_max = 0;
+  bool keep = false;  // copies of the files
+  std::string device = {};
+  std::vector<std::string> shortage = {};
 };
 
 // The new job's id, once it is on disk.

@@ -54,6 +54,15 @@ Result<std::unique_ptr<MappedFile>> FakeOs::map_file(const std::string& path) {
   return std::make_unique<FakeMapping>(found->second);
 }
 
+Result<void> FakeOs::read_pieces(const std::string& path,
+                                 const std::function<void(std::string_view)>& on_piece) {
+  if (auto error = step()) return fail(*error);
+  const auto found = files.find(path);
+  if (found == files.end()) return missing(path);
+  on_piece(found->second);
+  return {};
+}
+
 Result<FileInfo> FakeOs::stat(const std::string& path) {
   if (auto error = step()) return fail(*error);
   FileInfo info;

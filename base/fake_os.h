@@ -31,6 +31,8 @@ class FakeOs final : public Os {
 
   [[nodiscard]] Result<std::string> read_file(const std::string& path, Bytes max) override;
   [[nodiscard]] Result<std::unique_ptr<MappedFile>> map_file(const std::string& path) override;
+  [[nodiscard]] Result<void> read_pieces(
+      const std::string& path, const std::function<void(std::string_view)>& on_piece) override;
   [[nodiscard]] Result<FileInfo> stat(const std::string& path) override;
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& dir) override;
   [[nodiscard]] Result<void> write_file(const std::string& path, std::string_view bytes,

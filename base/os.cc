@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -135,6 +137,20 @@ class RealOs final : public Os {
     return std::make_unique<RealMapping>(static_cast<const std::byte*>(data), size);
   }
 
+  Result<void> read_pieces(const std::string& path,
+                           const std::function<void(std::string_view)>& on_piece) override {
+    OpenFile file(path, O_RDONLY);
+    if (file.fd() < 0) return fail(os_error("cannot open " + path, errno));
+    std::vector<char> chunk(1 << 20);
+    for (;;) {
+      const ssize_t n = ::read(file.fd(), chunk.data(), chunk.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail(os_error("cannot read " + path, errno));
+      if (n == 0) return {};
+      on_piece({chunk.data(), static_cast<size_t>(n)});
+    }
+  }
+
   Result<FileInfo> stat(const std::string& path) override {
     struct stat st{};
     if (::stat(path.c_str(), &st) != 0) return fail(os_error("cannot find " + path, errno));
@@ -185,7 +201,8 @@ class RealOs final : public Os {
     std::vector<char> chunk(1 << 20);
     ssize_t n = 0;
     bool good = true;
-    while (good && (n = ::read(in.fd(), chunk.data(), chunk.size())) != 0) {
+    const bool shared = ::ioctl(out.fd(), FICLONE, in.fd()) == 0;
+    while (!shared && good && (n = ::read(in.fd(), chunk.data(), chunk.size())) != 0) {
       if (n < 0 && errno == EINTR) continue;
       good = n > 0 && write_all(out.fd(), {chunk.data(), static_cast<size_t>(n)});
     }

@@ -77,12 +77,16 @@ class Os {
   // Files. A path is UTF-8. Reads refuse with kTooLarge over max.
   [[nodiscard]] virtual Result<std::string> read_file(const std::string& path, Bytes max) = 0;
   [[nodiscard]] virtual Result<std::unique_ptr<MappedFile>> map_file(const std::string& path) = 0;
+  // All of a file of any size. A disk that fails is an error here; in a mapping it is a signal.
+  [[nodiscard]] virtual Result<void> read_pieces(
+      const std::string& path, const std::function<void(std::string_view)>& on_piece) = 0;
   [[nodiscard]] virtual Result<FileInfo> stat(const std::string& path) = 0;
   [[nodiscard]] virtual Result<std::vector<std::string>> list(const std::string& dir) = 0;
   // Written aside, synced, renamed, directory synced: after it returns, it is there for good.
   [[nodiscard]] virtual Result<void> write_file(const std::string& path, std::string_view bytes,
                                                 uint32_t mode) = 0;
-  // A whole file of any size, likewise.
+  // A whole file of any size, likewise; where the file system can, its blocks are shared until one
+  // of the two is written to.
   [[nodiscard]] virtual Result<void> copy_file(const std::string& from, const std::string& to) = 0;
   // A second name for a file that never changes; a copy where the file system cannot.
   [[nodiscard]] virtual Result<void> link_file(const std::string& from, const std::string& to) = 0;

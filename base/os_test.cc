@@ -57,6 +57,26 @@ TEST_F(OsTest, MapsFilesAlsoEmptyOnes) {
   EXPECT_EQ(os_->map_file(dir_).error().code, Code::kUsage);
 }
 
+TEST_F(OsTest, CopiesAndReadsFilesOfAnySizePieceByPiece) {
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += std::to_string(i);  // more than one piece
+  const std::string path = join_path(dir_, "f"), copy = join_path(dir_, "g");
+  ASSERT_TRUE(os_->write_file(path, text, 0600));
+  ASSERT_TRUE(os_->copy_file(path, copy));
+  ASSERT_TRUE(os_->write_file(path, "other", 0600));  // the copy is a file of its own
+  std::string read;
+  size_t pieces = 0;
+  ASSERT_TRUE(os_->read_pieces(copy, [&](std::string_view piece) {
+    read += piece;
+    ++pieces;
+  }));
+  EXPECT_EQ(read, text);
+  EXPECT_GT(pieces, 1U);
+  EXPECT_EQ(os_->read_pieces(join_path(dir_, "no"), [](std::string_view) {}).error().code,
+            Code::kNotFound);
+  EXPECT_FALSE(os_->read_pieces(dir_, [](std::string_view) {}));
+}
+
 TEST_F(OsTest, FoldersRefuseToReplaceFiles) {
   ASSERT_TRUE(os_->write_file(join_path(dir_, "f"), "x", 0600));
   EXPECT_EQ(os_->make_dirs(join_path(dir_, "f/g"), 0700).error().code, Code::kUsage);

@@ -75,6 +75,8 @@ struct Config {
   Growth growth = Growth::kWarn;          // of models that say nothing
   uint32_t wait_s = 60;    // for memory that other programs hold
   uint32_t hung_s = 300;   // a job's worker that uses no processor time so long is ended; 0: never
+  uint32_t keep_jobs = 100'000;  // that have ended; older ones go with their results; 0: no limit
+  uint32_t keep_days = 0;        // after which a job that has ended goes; 0: no limit
   std::string api_key;     // from GANTRY_API_KEY or api_key_file (mode 0600); never from YAML
   std::vector<std::string> allowed_hosts;    // besides the listening address and localhost
   std::vector<std::string> allowed_origins;  // besides our own

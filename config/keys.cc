@@ -13,6 +13,7 @@ namespace gantry {
 namespace {
 
 constexpr uint32_t kWaitMaxS = 24 * 3600;
+constexpr uint32_t kKeepDaysMax = 36'500;
 
 // Reads with one of the ConfigReader's typed getters into a field.
 template <class Value, class Field>
@@ -137,6 +138,14 @@ constexpr FileKey kFileKeys[] = {
     {"hung_s", Shape::kCount, "seconds without processor time until a job's worker is ended",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(r.count(n, 0, kWaitMaxS), &s->config->hung_s);
+     }},
+    {"keep_jobs", Shape::kCount, "ended jobs to keep with their results, the newest; 0: all",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.count(n, 0, UINT32_MAX), &s->config->keep_jobs);
+     }},
+    {"keep_days", Shape::kCount, "days after which an ended job goes with its result; 0: never",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.count(n, 0, kKeepDaysMax), &s->config->keep_days);
      }},
     {"prefer", Shape::kPrefer, "what plans make least of: time (speed) or joules (energy)",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {

@@ -51,6 +51,17 @@ TEST(Keys, ReservesOfAllDevicesOrByName) {
   }
 }
 
+TEST(Keys, EndedJobsAreKeptSoManyOrSoLong) {
+  EXPECT_EQ(parse_config("", "f")->keep_jobs, 100'000U);
+  EXPECT_EQ(parse_config("", "f")->keep_days, 0U);
+  const auto config = parse_config("keep_jobs: 0\nkeep_days: 36500\n", "f");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->keep_jobs, 0U);
+  EXPECT_EQ(config->keep_days, 36'500U);
+  EXPECT_FALSE(parse_config("keep_days: 36501\n", "f"));
+  EXPECT_FALSE(parse_config("keep_jobs: -1\n", "f"));
+}
+
 TEST(Keys, WaitingHasAnEnd) {
   EXPECT_EQ(parse_config("wait_s: 86400\n", "f")->wait_s, 86400U);
   EXPECT_FALSE(parse_config("wait_s: 86401\n", "f"));

@@ -94,6 +94,14 @@ struct LedgerStatus {
   Bytes measured_peak;  // summed PSS of all workers, highest seen since the start
 };
 
+// Which jobs that have ended are to go with their results; the configuration's rule where neither
+// is said. Quarantined ones stay, and those that another job still needs.
+struct PruneWish {
+  std::optional<Millis> older = {};     // ended longer ago
+  std::optional<JobState> state = {};   // done, failed or cancelled
+  bool dry = false;                     // only tell which
+};
+
 class ForemanClient {
  public:
   virtual ~ForemanClient() = default;
@@ -120,6 +128,8 @@ class ForemanClient {
   [[nodiscard]] virtual Result<void> resume(const std::string& id) = 0;  // kConflict: not paused
   // A failed, cancelled or quarantined job once more. kConflict: it is none of these.
   [[nodiscard]] virtual Result<void> retry(const std::string& id) = 0;
+  // The ids, oldest first. kBusy while a backup is made; kUsage: a state that is kept.
+  [[nodiscard]] virtual Result<std::vector<std::string>> prune(const PruneWish& wish) = 0;
   // The queue and its files as they are now, into a new folder of this machine.
   [[nodiscard]] virtual Result<void> backup(const std::string& dir) = 0;
   [[nodiscard]] virtual Result<std::string> result(const std::string& id) = 0;  // the bytes

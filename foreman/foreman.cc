@@ -13,11 +13,13 @@
 #include "foreman/events.h"
 #include "foreman/job_state.h"
 #include "foreman/leftovers.h"
+#include "foreman/pruner.h"
 #include "foreman/restore.h"
 #include "foreman/roster.h"
 #include "foreman/runner.h"
 #include "foreman/sampler.h"
 #include "foreman/sha256.h"
+#include "plan/levers.h"
 
 namespace gantry {
 
@@ -72,6 +74,8 @@ struct Foreman::Parts {
   std::string jobs_dir;
   std::unique_ptr<FileLock> lock;
   std::unique_ptr<Store> store;
+  std::unique_ptr<Inputs> inputs;
+  std::unique_ptr<Pruner> pruner;
   Events events;
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<Cgroups> cgroups;
@@ -121,6 +125,12 @@ Result<void> Foreman::begin() {
       Store::open(join_path(options.state_dir, "gantry.db"), options.store);
   if (!store) return fail(store.error());
   p.store = std::move(*store);
+  p.inputs = std::make_unique<Inputs>(p.os, *p.store, join_path(options.state_dir, "inputs"));
+  p.pruner = std::make_unique<Pruner>(
+      PrunerOptions{&p.os, &p.clock, p.log, p.store.get(), p.inputs.get(), p.jobs_dir,
+                    options.config.keep_jobs, options.config.keep_days});
+  if (Result<void> opened = p.inputs->open(); !opened) return opened;
+  if (Result<void> opened = p.pruner->open(); !opened) return opened;
 
   use_real_parts();
   p.machine = without_reserve(options.machine, options.config);
@@ -146,8 +156,8 @@ Result<void> Foreman::begin() {
                                                     p.store.get(), options.cards, &p.clock,
                                                     p.engine.get()});
   p.runner = std::make_unique<Runner>(RunnerOptions{
-      &p.os, &p.clock, p.log, p.store.get(), &p.events, this, &options.executors, p.jobs_dir,
-      options.job_threads});
+      &p.os, &p.clock, p.log, p.store.get(), p.inputs.get(), p.pruner.get(), &p.events, this,
+      &options.executors, p.jobs_dir, options.job_threads});
   p.runner->start();
   return {};
 }
@@ -232,7 +242,12 @@ Result<std::unique_ptr<Session>> Foreman::open(const std::string& model,
                                                const http::Cancel& cancel, bool trusted) {
   Parts& p = *parts_;
   if (p.stopping) return fail(stopping_error());
-  Result<Loadable> loadable = p.roster->find(model, trusted);
+  const Runner::Ways ways = p.runner->ways_of(cancel);
+  Result<Loadable> loadable = p.roster->find(model + ways.device + ways.shortage, trusted);
+  if (!loadable && !ways.device.empty() && loadable.error().code == Code::kUsage) {
+    // It can never be there: the hint is for the job's other models.
+    loadable = p.roster->find(model + ways.shortage, trusted);
+  }
   if (!loadable) return fail(loadable.error());
   Result<std::unique_ptr<Session>> session =
       p.scheduler->open(*loadable, cancel, p.runner->priority_of(cancel), p.runner->is_job(cancel));
@@ -353,6 +368,29 @@ Result<StepReport> Foreman::decode_with(MediaTool tool, const std::string& file,
   return report;
 }
 
+// A device that is here, and words that the planner knows.
+Result<void> Foreman::check_wishes(const JobSpec& spec) const {
+  const Shares devices = budgets_of(parts_->machine, parts_->options.config);
+  std::string known;
+  for (const Share& device : devices) known += (known.empty() ? "" : ", ") + device.device;
+  const bool there = std::ranges::find(devices, spec.device, &Share::device) != devices.end();
+  if (!spec.device.empty() && !there) {
+    return fail(Code::kUsage, "there is no device " + spec.device, "there are " + known);
+  }
+  for (size_t i = 0; i < spec.shortage.size(); ++i) {
+    const std::string& word = spec.shortage[i];
+    if (Result<Shortage> parsed = parse_shortage(word); !parsed) return fail(parsed.error());
+    if (word == "cloud") {
+      return fail(Code::kUsage, "this daemon sends nothing away", "wait, shrink, cpu or refuse");
+    }
+    const auto first = std::ranges::find(spec.shortage, word);
+    if (static_cast<size_t>(first - spec.shortage.begin()) != i) {
+      return fail(Code::kUsage, "\"" + word + "\" is there twice");
+    }
+  }
+  return {};
+}
+
 Result<void> Foreman::check(const JobSpec& spec) const {
   const auto& executors = parts_->options.executors;
   const auto executor = executors.find(spec.kind);
@@ -373,6 +411,11 @@ Result<void> Foreman::check(const JobSpec& spec) const {
                                              format_bytes(kJobSpecMax)),
                 "put what is large into a file");
   }
+  for (const std::string& name : spec.names) {
+    if (base_name(name) != name || name.empty() || name == "." || name == "..") {
+      return fail(Code::kUsage, fmt::format("\"{}\" is not the name of a file", name));
+    }
+  }
   if (spec.depends_on.size() > kJobDependsMax) {
     return fail(Code::kTooLarge, fmt::format("a job that depends on {} others; the limit is {}",
                                              spec.depends_on.size(), kJobDependsMax));
@@ -387,7 +430,25 @@ Result<void> Foreman::check(const JobSpec& spec) const {
   if (!nlohmann::json::parse(spec.params, nullptr, false).is_object()) {
     return fail(Code::kUsage, "the parameters of the job are not a JSON object");
   }
+  if (Result<void> sound = check_wishes(spec); !sound) return sound;
   return executor->second->check(spec);
+}
+
+Result<std::vector<FileIdentity>> Foreman::take_files(const JobSpec& spec,
+                                                      std::vector<Inputs::Pin>* pins) {
+  std::vector<FileIdentity> files;
+  for (size_t i = 0; i < spec.files.size(); ++i) {
+    Result<FileIdentity> file = check_input(parts_->os, spec.files[i]);
+    if (!file) return fail(file.error());
+    if (spec.keep) {
+      Result<Inputs::Pin> pin = parts_->inputs->keep(spec.files[i], &*file);
+      if (!pin) return fail(pin.error());
+      pins->push_back(std::move(*pin));
+      if (i < spec.names.size()) file->path = spec.names[i];
+    }
+    files.push_back(std::move(*file));
+  }
+  return files;
 }
 
 Result<std::string> Foreman::submit(const JobSpec& given) {
@@ -396,18 +457,15 @@ Result<std::string> Foreman::submit(const JobSpec& given) {
   JobSpec spec = given;
   if (spec.params.empty()) spec.params = "{}";
   if (Result<void> sound = check(spec); !sound) return fail(sound.error());
-  std::vector<FileIdentity> files;
-  for (const std::string& path : spec.files) {
-    Result<FileIdentity> file = check_input(p.os, path);
-    if (!file) return fail(file.error());
-    files.push_back(std::move(*file));
-  }
+  std::vector<Inputs::Pin> pins;
+  Result<std::vector<FileIdentity>> files = take_files(spec, &pins);
+  if (!files) return fail(files.error());
   std::string id;
   {
     const std::lock_guard lock(p.rng_mutex);
     id = make_id(p.clock, p.rng);
   }
-  Result<std::string> stored = p.store->add(id, spec, files, p.clock.wall());
+  Result<std::string> stored = p.store->add(id, spec, *files, p.clock.wall());
   if (stored && *stored == id) p.runner->wake();
   return stored;
 }
@@ -479,7 +537,20 @@ Result<void> Foreman::retry(const std::string& id) {
 
 Result<void> Foreman::backup(const std::string& dir) {
   if (!dir.starts_with('/')) return fail(Code::kUsage, dir + " is not an absolute path");
-  return write_backup(parts_->os, *parts_->store, parts_->jobs_dir, dir);
+  const Pruner::Stay stay(*parts_->pruner);
+  return write_backup(parts_->os, *parts_->store, parts_->options.state_dir, dir);
+}
+
+Result<std::vector<std::string>> Foreman::prune(const PruneWish& wish) {
+  if (wish.state && (!is_final(*wish.state) || *wish.state == JobState::kQuarantined)) {
+    return fail(Code::kUsage, fmt::format("{} jobs are kept", job_state_name(*wish.state)),
+                "name done, failed or cancelled");
+  }
+  if (!wish.older && !wish.state) return parts_->pruner->by_configuration(wish.dry);
+  PruneRule rule;
+  rule.state = wish.state;
+  if (wish.older) rule.before = parts_->clock.wall() - *wish.older;
+  return parts_->pruner->prune(rule, wish.dry);
 }
 
 Result<std::string> Foreman::result(const std::string& id) {

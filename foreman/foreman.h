@@ -2,7 +2,8 @@
 //
 //   STATE/daemon.lock        held while a daemon runs here
 //   STATE/gantry.db          jobs, checkpoints, leases, measurements (SQLite)
-//   STATE/jobs/ID/           work/, steps/ while the job is unfinished; then result.TOKEN alone
+//   STATE/jobs/ID/           work/, steps/, inputs/ while the job is unfinished; then result.TOKEN
+//   STATE/inputs/SHA256      what jobs were given to keep, until none needs it
 //
 // Whoever pipes and the server talk to is a ForemanClient; this is the one that does the work.
 #pragma once
@@ -19,6 +20,7 @@
 #include "config/config.h"
 #include "foreman/card_probe.h"
 #include "foreman/client.h"
+#include "foreman/inputs.h"
 #include "foreman/live.h"
 #include "foreman/scheduler.h"
 #include "foreman/store.h"
@@ -78,6 +80,7 @@ class Foreman final : public ForemanClient {
   [[nodiscard]] Result<void> pause(const std::string& id) override;
   [[nodiscard]] Result<void> resume(const std::string& id) override;
   [[nodiscard]] Result<void> retry(const std::string& id) override;
+  [[nodiscard]] Result<std::vector<std::string>> prune(const PruneWish& wish) override;
   [[nodiscard]] Result<void> backup(const std::string& dir) override;
   [[nodiscard]] Result<std::string> result(const std::string& id) override;
   [[nodiscard]] Result<void> watch(
@@ -99,6 +102,10 @@ class Foreman final : public ForemanClient {
   void use_real_parts();  // where the options name no other
   [[nodiscard]] Result<void> recover();
   [[nodiscard]] Result<void> check(const JobSpec& spec) const;
+  [[nodiscard]] Result<void> check_wishes(const JobSpec& spec) const;
+  // As the store keeps it; a kept file's copy is there, and stays as long as `pins`.
+  [[nodiscard]] Result<std::vector<FileIdentity>> take_files(const JobSpec& spec,
+                                                             std::vector<Inputs::Pin>* pins);
   [[nodiscard]] Result<StepReport> decode_with(MediaTool tool, const std::string& file,
                                                const std::string& wav, const http::Cancel& cancel);
   void complete(Job* job) const;  // what the store does not know

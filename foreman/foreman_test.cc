@@ -84,6 +84,51 @@ TEST_F(ForemanTest, BadJobsAreRefusedAtSubmit) {
   EXPECT_TRUE(foreman->jobs({.limit = 10})->empty());
 }
 
+TEST_F(ForemanTest, AJobSaysWhereAndWhatToDoOnShortage) {
+  JobSpec spec;
+  spec.kind = "steps";
+  spec.params = R"({"model":"small"})";
+  spec.device = "gpu7";
+  const Result<std::string> nowhere = foreman->submit(spec);
+  EXPECT_EQ(nowhere.error().code, Code::kUsage);
+  EXPECT_THAT(nowhere.error().remedy, HasSubstr("cpu"));
+  spec.device = "cpu";
+  for (const std::vector<std::string>& bad :
+       {std::vector<std::string>{"pray"}, {"wait", "wait"}, {"cloud"}, {""}}) {
+    spec.shortage = bad;
+    EXPECT_EQ(foreman->submit(spec).error().code, Code::kUsage) << bad.back();
+  }
+  spec.shortage = {"wait", "refuse"};
+  const std::string id = *foreman->submit(spec);
+  EXPECT_EQ(wait(id).state, JobState::kDone);
+  EXPECT_EQ(wait(id).spec.device, "cpu");
+  EXPECT_EQ(wait(id).spec.shortage, spec.shortage);
+  std::vector<std::string> loaded;
+  for (const ModelStatus& model : foreman->models()) loaded.push_back(model.name);
+  EXPECT_THAT(loaded, testing::Contains("small#device=cpu#shortage=wait,refuse"));
+}
+
+// A job that refuses does not wait for memory that others hold; one that waits gets it.
+TEST_F(ForemanTest, AJobsWordsOnShortageAreKept) {
+  live->set("cpu", MiB(50));
+  JobSpec spec;
+  spec.kind = "steps";
+  spec.params = R"({"model":"small"})";
+  spec.shortage = {"refuse"};
+  const std::string refused = *foreman->submit(spec);
+  EXPECT_EQ(wait(refused).error->code, Code::kDoesNotFit);
+  spec.shortage = {"wait"};
+  const std::string waits = *foreman->submit(spec);
+  until([&] {
+    for (const ModelStatus& model : foreman->models()) {
+      if (model.waits.find("waits for") != std::string::npos) return true;
+    }
+    return false;
+  });
+  live->set("cpu", GiB(3));
+  EXPECT_EQ(wait(waits).state, JobState::kDone);
+}
+
 TEST_F(ForemanTest, LimitsOfAJobAtNAndOneMore) {
   JobSpec spec;
   spec.kind = "steps";

@@ -37,6 +37,10 @@ struct JobSpec {
   WallTime deadline{};             // not begun after that; none when zero
   std::vector<std::string> depends_on = {};  // ids: runs once all of these are done
   uint32_t attempts_max = 0;       // claims in all; 0: as long as it makes progress
+  bool keep = false;               // what is in the files is copied; they may change or go then
+  std::vector<std::string> names = {};  // of kept files that have others than `files` says
+  std::string device = {};         // where its models are to compute; empty: as they are planned
+  std::vector<std::string> shortage = {};  // words for what does not fit; empty: the models' own
 };
 
 // How many jobs there are of each state.
@@ -58,6 +62,7 @@ struct JobQuery {
 struct Job {
   std::string id;
   JobSpec spec;
+  std::vector<std::string> input_sha256;  // of each file that is kept; "" for one read by path
   JobState state = JobState::kQueued;
   uint32_t attempts = 0;
   std::string device;

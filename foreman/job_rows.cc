@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "foreman/job_state.h"
 
 namespace gantry {
@@ -11,14 +13,24 @@ const std::string_view kSelectJobs =
     "SELECT id, kind, params, priority, coalesce(idempotency_key,''), state, attempts, device,"
     " coalesce(result_file,''), coalesce(result_sha256,''), error_code, error_message,"
     " error_remedy, submitted_ms, coalesce(started_ms,0), coalesce(finished_ms,0),"
-    " not_before_ms, coalesce(deadline_ms,0), attempts_max, blockers, coalesce(evidence,''), seq"
-    " FROM jobs ";
+    " not_before_ms, coalesce(deadline_ms,0), attempts_max, blockers, coalesce(evidence,''), seq,"
+    " device_hint, shortage FROM jobs ";
 
 namespace {
 
 constexpr int kSeqColumn = 21;
 
 WallTime wall(int64_t ms) { return WallTime(Millis(ms)); }
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    words.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return words;
+}
 
 std::string waits_for(const Job& job, int64_t blockers) {
   if (job.state != JobState::kWaiting) return {};
@@ -67,6 +79,8 @@ Job read_job(const Statement& row) {
   job.spec.attempts_max = static_cast<uint32_t>(row.integer(18));
   job.waits_for = waits_for(job, row.integer(19));
   job.evidence = row.text(20);
+  job.spec.device = row.text(22);
+  job.spec.shortage = words_of(row.text(23));
   if (job.state == JobState::kDone) job.progress = 1;
   return job;
 }
@@ -74,7 +88,8 @@ Job read_job(const Statement& row) {
 Result<std::vector<FileIdentity>> read_files(const Database& database, int64_t seq) {
   std::vector<FileIdentity> files;
   Statement row = database.prepare(
-      "SELECT path, size, mtime_ns, inode FROM files WHERE job=? ORDER BY position",
+      "SELECT path, size, mtime_ns, inode, coalesce(sha256,'') FROM files WHERE job=?"
+      " ORDER BY position",
       "read a job's files");
   row.bind(seq);
   for (;;) {
@@ -82,7 +97,14 @@ Result<std::vector<FileIdentity>> read_files(const Database& database, int64_t s
     if (!more) return fail(more.error());
     if (!*more) return files;
     files.push_back({row.text(0), Bytes{static_cast<uint64_t>(row.integer(1))}, row.integer(2),
-                     static_cast<uint64_t>(row.integer(3))});
+                     static_cast<uint64_t>(row.integer(3)), row.text(4)});
+  }
+}
+
+void add_files(std::vector<FileIdentity> files, Job* job) {
+  for (FileIdentity& file : files) {
+    job->spec.files.push_back(std::move(file.path));
+    job->input_sha256.push_back(std::move(file.sha256));
   }
 }
 
@@ -95,7 +117,7 @@ Result<std::vector<Job>> read_jobs(const Database& database, Statement& query) {
     jobs.push_back(read_job(query));
     Result<std::vector<FileIdentity>> files = read_files(database, seq_of(query));
     if (!files) return fail(files.error());
-    for (FileIdentity& file : *files) jobs.back().spec.files.push_back(std::move(file.path));
+    add_files(std::move(*files), &jobs.back());
     Result<std::vector<std::string>> needs = read_needs(database, seq_of(query));
     if (!needs) return fail(needs.error());
     jobs.back().spec.depends_on = std::move(*needs);

@@ -20,6 +20,7 @@ int64_t millis(WallTime time);
 // The job of the row that `query` stands on, and its seq; without files.
 Job read_job(const Statement& query);
 int64_t seq_of(const Statement& query);
+void add_files(std::vector<FileIdentity> files, Job* job);
 [[nodiscard]] Result<std::vector<FileIdentity>> read_files(const Database& database, int64_t seq);
 
 }  // namespace gantry

@@ -20,6 +20,8 @@ TEST_F(JobRowsTest, EveryColumnComesBack) {
   spec.deadline = at(22);
   spec.depends_on = {"first"};
   spec.attempts_max = 3;
+  spec.device = "gpu0";
+  spec.shortage = {"wait", "cpu"};
   const std::vector<FileIdentity> files = {{"/a", Bytes{5}, 6, 7}};
   ASSERT_TRUE(store_->add("second", spec, files, at(1)));
   store_.reset();
@@ -39,6 +41,9 @@ TEST_F(JobRowsTest, EveryColumnComesBack) {
   EXPECT_EQ(job.spec.depends_on, spec.depends_on);
   EXPECT_EQ(job.spec.attempts_max, 3U);
   EXPECT_EQ(job.spec.files, std::vector<std::string>{"/a"});
+  EXPECT_EQ(job.spec.device, "gpu0");
+  EXPECT_EQ(job.spec.shortage, spec.shortage);
+  EXPECT_TRUE(jobs.back().spec.shortage.empty());
   EXPECT_EQ(job.submitted, at(1));
   EXPECT_FALSE(job.error);
   EXPECT_EQ(jobs.back().waits_for, "");

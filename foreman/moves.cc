@@ -1,5 +1,7 @@
-// The store's moves: every way of a job from one state to another.
+// The store's moves: every way of a job from one state to another, and out of the table.
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "base/limits.h"
 #include "foreman/database.h"
@@ -336,6 +338,100 @@ Result<void> Store::mark_swept(const std::string& id) {
   return write("sweep", "record a cleaned folder", [&] {
     return database_->prepare("UPDATE jobs SET swept=1 WHERE id=?", "record a cleaned folder")
         .bind(id).run();
+  });
+}
+
+// What has been claimed has a folder, which is swept once its executor has left it.
+// A job that has not been done and that another one needs is kept with it: tried again, that one
+// would not wait for it. One that was done is kept as long as somebody may look at why he waits.
+Result<std::vector<std::pair<int64_t, Pruned>>> Store::prunable(const PruneRule& rule,
+                                                                uint32_t limit) {
+  const std::string doing = "find jobs to prune";
+  uint64_t most = limit;
+  if (rule.keep) {
+    Statement row = database_->prepare(
+        "SELECT sum(jobs) FROM tallies WHERE state IN ('done','failed','cancelled')", doing);
+    if (Result<bool> there = row.next(); !there) return fail(there.error());
+    const auto ended = static_cast<uint64_t>(row.integer(0));
+    most = std::min(most, ended - std::min(ended, *rule.keep));
+  }
+  std::vector<std::pair<int64_t, Pruned>> found;
+  Statement query = database_->prepare(
+      "SELECT seq, id FROM jobs WHERE state IN ('done','failed','cancelled') AND"
+      " (swept = 1 OR token = 0) AND finished_ms < ?1 AND (?2 = '' OR state = ?2) AND NOT EXISTS"
+      "(SELECT 1 FROM job_needs JOIN jobs AS later ON later.seq = job_needs.job WHERE"
+      " job_needs.needs = jobs.seq AND (later.state IN ('waiting','queued','running','paused') OR"
+      " (jobs.state <> 'done' AND later.state <> 'done'))) ORDER BY finished_ms, seq LIMIT ?3",
+      doing);
+  query.bind(rule.before ? millis(*rule.before) : INT64_MAX);
+  query.bind(rule.state ? job_state_name(*rule.state) : std::string_view());
+  query.bind(static_cast<int64_t>(most));
+  for (;;) {
+    Result<bool> more = query.next();
+    if (!more) return fail(more.error());
+    if (!*more) return found;
+    Result<std::vector<FileIdentity>> files = read_files(*database_, query.integer(0));
+    if (!files) return fail(files.error());
+    Job job;
+    add_files(std::move(*files), &job);
+    found.push_back({query.integer(0), {query.text(1), std::move(job.input_sha256)}});
+  }
+}
+
+Result<void> Store::remove_rows(int64_t seq, const std::string& id) {
+  const std::string doing = "prune a job";
+  for (const char* sql : {"DELETE FROM files WHERE job=?1", "DELETE FROM checkpoints WHERE job=?1",
+                          "DELETE FROM job_needs WHERE needs=?1",
+                          "DELETE FROM job_needs WHERE job=?1", "DELETE FROM jobs WHERE seq=?1"}) {
+    Result<void> gone = database_->prepare(sql, doing).bind(seq).run();
+    if (!gone) return gone;
+  }
+  return database_->prepare("INSERT INTO pruned(id) VALUES(?)", doing).bind(id).run();
+}
+
+Result<std::vector<Pruned>> Store::prune(const PruneRule& rule, uint32_t limit, bool dry) {
+  std::vector<Pruned> pruned;
+  const auto body = [&]() -> Result<void> {
+    pruned.clear();
+    Result<std::vector<std::pair<int64_t, Pruned>>> found = prunable(rule, limit);
+    if (!found) return fail(found.error());
+    for (auto& [seq, job] : *found) {
+      if (Result<void> gone = dry ? Result<void>() : remove_rows(seq, job.id); !gone) return gone;
+      pruned.push_back(std::move(job));
+    }
+    return {};
+  };
+  Result<void> done;
+  if (dry) {
+    const std::lock_guard lock(mutex_);
+    done = body();
+  } else {
+    done = write("prune", "prune jobs", body);
+  }
+  if (!done) return fail(done.error());
+  return pruned;
+}
+
+Result<std::vector<std::string>> Store::unremoved() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> ids;
+  Statement row = database_->prepare("SELECT id FROM pruned", "find folders of pruned jobs");
+  for (;;) {
+    Result<bool> more = row.next();
+    if (!more) return fail(more.error());
+    if (!*more) return ids;
+    ids.push_back(row.text(0));
+  }
+}
+
+Result<void> Store::forget_removed(const std::vector<std::string>& ids) {
+  return write("forget", "forget pruned jobs", [&]() -> Result<void> {
+    for (const std::string& id : ids) {
+      Result<void> gone =
+          database_->prepare("DELETE FROM pruned WHERE id=?", "forget a pruned job").bind(id).run();
+      if (!gone) return gone;
+    }
+    return {};
   });
 }
 

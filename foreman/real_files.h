@@ -15,6 +15,10 @@ class RealFiles : public Os {
   [[nodiscard]] Result<std::unique_ptr<MappedFile>> map_file(const std::string& path) override {
     return real_->map_file(path);
   }
+  [[nodiscard]] Result<void> read_pieces(
+      const std::string& path, const std::function<void(std::string_view)>& on_piece) override {
+    return real_->read_pieces(path, on_piece);
+  }
   [[nodiscard]] Result<FileInfo> stat(const std::string& path) override {
     return real_->stat(path);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct FileIdentity {
   Bytes size;
   int64_t mtime_ns = 0;
   uint64_t inode = 0;
+  std::string sha256 = {};  // of the copy in inputs/ that the job reads; empty: it reads `path`
   bool operator==(const FileIdentity&) const = default;
 };
 
@@ -26,6 +28,19 @@ struct Claim {
   Job job;
   Token token = 0;
   std::vector<FileIdentity> files;  // as they were at submit
+};
+
+// Which of the jobs that have ended go, the oldest first: all that are asked for, but those that
+// others still depend on, and those that an executor or a sweep has yet to leave.
+struct PruneRule {
+  std::optional<uint64_t> keep;       // but so many ended ones, the newest
+  std::optional<WallTime> before;     // those that ended before this
+  std::optional<JobState> state;      // those of this one: done, failed or cancelled
+};
+
+struct Pruned {
+  std::string id;
+  std::vector<std::string> input_sha256;
 };
 
 struct Checkpoint {

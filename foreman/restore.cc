@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* kDatabase = "gantry.db";
 constexpr const char* kJobs = "jobs";
+constexpr const char* kInputs = "inputs";
 
 Result<void> link_files(Os& os, const std::string& from, const std::string& to,
                         std::string_view prefix) {
@@ -48,13 +49,22 @@ Result<void> link_jobs(Os& os, const std::string& from, const std::string& to) {
   return {};
 }
 
+// And inputs that were kept are named by what is in them.
+Result<void> link_all(Os& os, const std::string& from, const std::string& to) {
+  if (Result<void> done = link_jobs(os, join_path(from, kJobs), join_path(to, kJobs)); !done) {
+    return done;
+  }
+  return link_files(os, join_path(from, kInputs), join_path(to, kInputs), "");
+}
+
 // Out of the way, under a name that tells when.
 Result<std::string> move_aside(Os& os, const Clock& clock, const std::string& state_dir) {
   const std::string aside = join_path(
       state_dir, "replaced-" + std::to_string(clock.wall().time_since_epoch().count()));
   if (Result<void> made = os.make_dirs(aside, 0700); !made) return fail(made.error());
   for (const std::string& name : {std::string(kDatabase), std::string(kDatabase) + "-wal",
-                                  std::string(kDatabase) + "-journal", std::string(kJobs)}) {
+                                  std::string(kDatabase) + "-journal", std::string(kJobs),
+                                  std::string(kInputs)}) {
     const std::string from = join_path(state_dir, name);
     if (!os.stat(from)) continue;
     if (Result<void> moved = os.move_file(from, join_path(aside, name)); !moved) {
@@ -76,7 +86,7 @@ Result<JobTally> bring(Os& os, const Clock& clock, const std::string& source,
 
 }  // namespace
 
-Result<void> write_backup(Os& os, Store& store, const std::string& jobs_dir,
+Result<void> write_backup(Os& os, Store& store, const std::string& state_dir,
                           const std::string& dir) {
   if (os.stat(dir)) {
     return fail(Code::kUsage, dir + " is there already", "name a folder that is not there yet");
@@ -84,7 +94,7 @@ Result<void> write_backup(Os& os, Store& store, const std::string& jobs_dir,
   if (Result<void> made = os.make_dirs(dir, 0700); !made) return made;
   // Files first would miss results of jobs that the copied rows call done.
   if (Result<void> copied = store.copy_to(join_path(dir, kDatabase)); !copied) return copied;
-  return link_jobs(os, jobs_dir, join_path(dir, kJobs));
+  return link_all(os, state_dir, dir);
 }
 
 Result<Restored> restore_backup(Os& os, const Clock& clock, const std::string& dir,
@@ -124,7 +134,7 @@ Result<Restored> restore_backup(Os& os, const Clock& clock, const std::string& d
     if (!aside) return fail(aside.error());
     restored.replaced = *aside;
   }
-  Result<void> done = link_jobs(os, join_path(dir, kJobs), join_path(state_dir, kJobs));
+  Result<void> done = link_all(os, dir, state_dir);
   if (done) done = os.move_file(fresh, target);
   if (!done) return fail(done.error());
   return restored;

@@ -1,7 +1,7 @@
 // The queue's copies: made while the daemon runs, brought back while none does.
 //
-// A backup is a folder: gantry.db, and jobs/ID/ with results and checkpoints, as in a state
-// directory. Only what the copied rows name counts; what else lies there is harmless.
+// A backup is a folder: gantry.db, jobs/ID/ with results and checkpoints, and inputs/, as in a
+// state directory. Only what the copied rows name counts; what else lies there is harmless.
 #pragma once
 
 #include <string>
@@ -12,8 +12,9 @@
 
 namespace gantry {
 
-// Into `dir`, which must not be there yet. kUsage where it is; kDiskFull, kIo.
-[[nodiscard]] Result<void> write_backup(Os& os, Store& store, const std::string& jobs_dir,
+// Into `dir`, which must not be there yet; nothing is pruned meanwhile. kUsage where it is;
+// kDiskFull, kIo.
+[[nodiscard]] Result<void> write_backup(Os& os, Store& store, const std::string& state_dir,
                                         const std::string& dir);
 
 struct Restored {

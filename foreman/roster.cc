@@ -17,6 +17,7 @@ namespace {
 // Requests at once to an external command that declares nothing: it queues them itself.
 constexpr uint32_t kCommandSlots = 8;
 constexpr const char* kHostDevice = "cpu";
+constexpr std::string_view kDeviceWay = "device=", kShortageWay = "shortage=";
 
 std::string kind_of(const ModelConfig& model, const Wish& wish) {
   if (!model.kind.empty()) return model.kind;
@@ -106,21 +107,49 @@ std::string Roster::canonical(const std::string& name) const {
   return name;
 }
 
+namespace {
+
+// Sets what a way says; false where the model does so anyway.
+Result<bool> set_way(const std::string& way, const std::string& usual_stream, ModelConfig* model) {
+  if (way.starts_with(kDeviceWay)) {
+    std::string device = way.substr(kDeviceWay.size());
+    if (device == model->demand.device) return false;
+    model->demand.device = std::move(device);
+    return true;
+  }
+  if (way.starts_with(kShortageWay)) {
+    std::vector<std::string> words;
+    for (size_t at = kShortageWay.size(); at <= way.size();) {
+      const size_t end = std::min(way.find(',', at), way.size());
+      words.push_back(way.substr(at, end - at));
+      if (Result<Shortage> word = parse_shortage(words.back()); !word) return fail(word.error());
+      at = end + 1;
+    }
+    if (words == model->demand.shortage) return false;
+    model->demand.shortage = std::move(words);
+    return true;
+  }
+  if (Result<StreamWish> sound = parse_stream_wish(way); !sound) return fail(sound.error());
+  if (way == (model->stream.empty() ? usual_stream : model->stream)) return false;
+  model->stream = way;
+  return true;
+}
+
+}  // namespace
+
 // NAME#WAY is a model of its own, so that both can be told apart while one gives way to the other;
-// the way that NAME streams anyway is NAME.
+// the way that NAME goes anyway is NAME.
 Result<ModelConfig> Roster::resolve(const std::string& name, bool trusted) const {
   const size_t mark = name.rfind('#');
   const bool plain = !trusted || mark == std::string::npos ||
                      resolve_plain(name, false) || options_.os->stat(name);
   if (plain) return resolve_plain(name, trusted);
-  Result<ModelConfig> model = resolve_plain(name.substr(0, mark), trusted);
+  Result<ModelConfig> model = resolve(name.substr(0, mark), trusted);
   if (!model) return model;
   const std::string way = name.substr(mark + 1);
-  if (Result<StreamWish> sound = parse_stream_wish(way); !sound) return fail(sound.error());
-  const std::string& usual = model->stream.empty() ? options_.config->stream : model->stream;
-  if (way == usual) return model;
-  model->stream = way;
-  model->name += "#" + way;
+  Result<bool> set = set_way(way, options_.config->stream, &*model);
+  if (!set) return fail(set.error());
+  if (*set) model->name += "#" + way;
   return model;
 }
 

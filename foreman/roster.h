@@ -34,9 +34,10 @@ class Roster {
  public:
   explicit Roster(RosterOptions options);
 
-  // A name or alias; with `trusted` an absolute path too, and NAME#WAY for a model that streams in
-  // a way of its own ("m#extreme", "m#off", "m#8"). kNotFound; kDoesNotFit with the smallest
-  // fix as remedy; whatever reading the file gave.
+  // A name or alias; with `trusted` an absolute path too, and NAME#WAY for a model that goes a way
+  // of its own: "m#extreme", "m#off", "m#8" stream so, "m#device=gpu0" computes there alone,
+  // "m#shortage=wait,cpu" has these words; one may follow another. kNotFound; kDoesNotFit with
+  // the smallest fix as remedy; whatever reading the file gave.
   // Into `rooms` instead of the budgets, where memory is short just now.
   [[nodiscard]] Result<Loadable> find(const std::string& name, bool trusted,
                                       const Shares* rooms = nullptr);

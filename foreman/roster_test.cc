@@ -348,6 +348,31 @@ TEST_F(RosterTest, WhatDoesNotFitWholeStreams) {
   EXPECT_EQ(find("big").spec.placement.layers.resident, 1U);
 }
 
+TEST_F(RosterTest, AJobsWordsMakeAModelOfItsOwn) {
+  add("talk", language_card()).demand.shortage = {"cpu"};
+  Device gpu;
+  gpu.name = "gpu0";
+  gpu.backend = "CUDA0";
+  gpu.kind = DeviceKind::kGpu;
+  gpu.total = gpu.free = GiB(4);
+  bench_.machine.devices.push_back(gpu);
+  restart();
+  EXPECT_EQ(find("talk", true).device, "gpu0");
+  const Loadable there = find("talk#device=cpu", true);
+  EXPECT_EQ(there.name, "talk#device=cpu");
+  EXPECT_EQ(there.device, "cpu");
+  const Loadable patient = find("talk#device=gpu0#shortage=wait,refuse", true);
+  EXPECT_EQ(patient.name, "talk#device=gpu0#shortage=wait,refuse");
+  EXPECT_EQ(patient.shortage, (std::vector{Shortage::kWait, Shortage::kRefuse}));
+  EXPECT_EQ(find("talk#1#device=cpu", true).name, "talk#1#device=cpu");
+  EXPECT_EQ(find("talk#shortage=cpu", true).name, "talk");  // what it does anyway
+  EXPECT_EQ(roster_->canonical("talk#shortage=cpu#device=cpu"), "talk#device=cpu");
+  EXPECT_EQ(roster_->find("talk#device=gpu7", true).error().code, Code::kUsage);
+  EXPECT_EQ(roster_->find("talk#shortage=pray", true).error().code, Code::kUsage);
+  EXPECT_EQ(roster_->find("talk#shortage=", true).error().code, Code::kUsage);
+  EXPECT_EQ(roster_->find("talk#device=cpu", false).error().code, Code::kNotFound);
+}
+
 TEST_F(RosterTest, AModelStreamsInAWayOfItsOwn) {
   add("talk", language_card()).aliases = {"t"};
   EXPECT_EQ(find("talk#1", true).name, "talk#1");

@@ -19,6 +19,8 @@ namespace {
 constexpr Millis kStorePause{1'000};
 // Jobs that wait for a time are looked for so often at least: the wall clock may jump.
 constexpr Millis kDuePause{10'000};
+// An idle daemon looks so often whether there is something to prune.
+constexpr Millis kIdle = std::chrono::hours(1);
 // Less progress than this says nothing about the time that is left.
 constexpr double kTellingProgress = 0.02;
 
@@ -147,6 +149,7 @@ void Runner::start() {
 void Runner::work() {
   uint64_t seen = 0;
   while (!stopping()) {
+    options_.pruner->now_and_then();
     Result<std::optional<Claim>> claim = options_.store->claim(options_.clock->wall());
     if (claim && *claim) {
       run_one(std::move(**claim));
@@ -166,14 +169,20 @@ void Runner::work() {
 
 // How long there is nothing to do but for what somebody submits.
 Millis Runner::idle_time() {
-  constexpr Millis kForEver = std::chrono::hours(24);
   Result<std::optional<WallTime>> due = options_.store->next_due();
   if (!due) return kStorePause;
-  if (!*due) return kForEver;
+  if (!*due) return kIdle;
   return std::clamp(**due - options_.clock->wall(), Millis(1), kDuePause);
 }
 
 void Runner::run_one(Claim claim) {
+  // Its executor finds what was kept for it in the job's folder, under the name it was given.
+  for (size_t i = 0; i < claim.files.size(); ++i) {
+    if (claim.files[i].sha256.empty()) continue;
+    claim.job.spec.files[i] = join_path(
+        join_path(join_path(job_dir(claim.job.id), "inputs"), std::to_string(i)),
+        base_name(claim.files[i].path));
+  }
   Active active(*this, std::move(claim));
   const Job& job = active.claim.job;
   {
@@ -189,8 +198,9 @@ void Runner::run_one(Claim claim) {
   options_.events->add(job.id, state_event(JobState::kRunning, job, nullptr));
   options_.log->info("job_started", {{"job", job.id}, {"kind", job.spec.kind},
                                      {"attempt", std::to_string(job.attempts)}});
-  // A cancel between the claim and the list above found nobody to tell.
-  if (Result<Job> now = options_.store->job(job.id); now && now->state != JobState::kRunning) {
+  // A cancel between the claim and the list above found nobody to tell; it may be pruned by now.
+  const Result<Job> now = options_.store->job(job.id);
+  if (now ? now->state != JobState::kRunning : now.error().code == Code::kNotFound) {
     active.cancel = true;
   }
   record_for_certain(active, execute(active));
@@ -205,6 +215,10 @@ void Runner::run_one(Claim claim) {
 // What is to be told and cleaned once an attempt is over.
 void Runner::leave(const Job& job) {
   Result<Job> now = options_.store->job(job.id);
+  if (!now && now.error().code == Code::kNotFound) {
+    (void)options_.os->remove(job_dir(job.id));  // pruned before this attempt had begun
+    options_.events->end(job.id);
+  }
   if (!now) return;
   const Error* error = now->error ? &*now->error : nullptr;
   options_.events->add(job.id, state_event(now->state, *now, error));
@@ -237,21 +251,39 @@ Result<std::string> Runner::execute(Active& active) {
   }
 }
 
-// The inputs are what they were, the folder is there, and nothing half-written is in it.
-Result<void> Runner::prepare(const Claim& claim) {
-  for (const FileIdentity& file : claim.files) {
+// Those read by path are as they were at submit; those kept are the bytes that were kept.
+Result<void> Runner::prepare_inputs(const Claim& claim) {
+  // What an earlier attempt was given may have been damaged, and replaced since.
+  if (Result<void> gone = options_.os->remove(join_path(job_dir(claim.job.id), "inputs")); !gone) {
+    return gone;
+  }
+  for (size_t i = 0; i < claim.files.size(); ++i) {
+    const FileIdentity& file = claim.files[i];
+    if (!file.sha256.empty()) {
+      const std::string& path = claim.job.spec.files[i];
+      Result<void> placed = options_.os->make_dirs(dir_name(path), 0700);
+      if (placed) placed = options_.inputs->place(file, path);
+      if (!placed) return placed;
+      continue;
+    }
     Result<FileIdentity> now = identify(*options_.os, file.path);
     if (!now) return fail(now.error());
     if (*now != file) {
       return fail(Code::kConflict, file.path + " has changed since the job was submitted",
-                  "submit it again");
+                  "submit it again; with --keep a copy is made then");
     }
   }
+  return {};
+}
+
+// The inputs are there, the folder is, and nothing half-written is in it.
+Result<void> Runner::prepare(const Claim& claim) {
   const std::string dir = job_dir(claim.job.id);
   for (const char* part : {"work", "steps"}) {
     Result<void> made = options_.os->make_dirs(join_path(dir, part), 0700);
     if (!made) return made;
   }
+  if (Result<void> given = prepare_inputs(claim); !given) return given;
   Result<std::vector<Checkpoint>> kept = options_.store->checkpoints(claim.job.id);
   if (!kept) return fail(kept.error());
   Result<std::vector<std::string>> there = options_.os->list(join_path(dir, "steps"));
@@ -270,6 +302,7 @@ void Runner::record_for_certain(Active& active, const Result<std::string>& outco
     if (recorded) return;
     // Cancelled meanwhile, or not ours any more: what we have is not wanted.
     if (recorded.error().code == Code::kConflict) return;
+    if (recorded.error().code == Code::kNotFound) return;  // pruned after it was cancelled
     options_.log->error("record_failed", {{"job", active.claim.job.id},
                                           {"error", recorded.error().message}});
     std::unique_lock lock(mutex_);
@@ -334,6 +367,7 @@ void Runner::sweep(const Job& job) {
       if (name != job.result_file && swept) swept = options_.os->remove(join_path(dir, name));
     }
   }
+  if (job.state == JobState::kDone) options_.inputs->let_go(job.input_sha256);
   if (swept) swept = options_.store->mark_swept(job.id);
   if (!swept) options_.log->warn("not_swept", {{"job", job.id}, {"error", swept.error().message}});
 }
@@ -411,6 +445,20 @@ int Runner::priority_of(const http::Cancel& cancel) {
 bool Runner::is_job(const http::Cancel& cancel) {
   const std::lock_guard lock(mutex_);
   return std::ranges::any_of(active_, [&](Active* active) { return &active->cancel == &cancel; });
+}
+
+Runner::Ways Runner::ways_of(const http::Cancel& cancel) {
+  const std::lock_guard lock(mutex_);
+  Ways ways;
+  for (const Active* active : active_) {
+    if (&active->cancel != &cancel) continue;
+    const JobSpec& spec = active->claim.job.spec;
+    if (!spec.device.empty()) ways.device = "#device=" + spec.device;
+    if (!spec.shortage.empty()) {
+      ways.shortage = fmt::format("#shortage={}", fmt::join(spec.shortage, ","));
+    }
+  }
+  return ways;
 }
 
 void Runner::uses_device(const http::Cancel& cancel, const std::string& device) {

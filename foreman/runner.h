@@ -12,6 +12,8 @@
 #include "base/sync.h"
 #include "foreman/client.h"
 #include "foreman/events.h"
+#include "foreman/inputs.h"
+#include "foreman/pruner.h"
 #include "foreman/store.h"
 
 namespace gantry {
@@ -21,10 +23,14 @@ struct RunnerOptions {
   const Clock* clock = nullptr;
   Log* log = nullptr;
   Store* store = nullptr;
+  Inputs* inputs = nullptr;
+  Pruner* pruner = nullptr;
   Events* events = nullptr;
   ForemanClient* foreman = nullptr;  // handed to the executors
   const std::map<std::string, std::unique_ptr<Executor>>* executors = nullptr;
-  std::string jobs_dir;  // a folder a job: work/ (its own), steps/ (checkpoints), result.TOKEN
+  // A folder a job: work/ (its own), steps/ (checkpoints), inputs/ (kept ones, under the names that
+  // they were given), result.TOKEN.
+  std::string jobs_dir;
   uint32_t threads = 2;
 };
 
@@ -51,6 +57,12 @@ class Runner {
   // recorded; its priority, 0 for what is no job.
   int priority_of(const http::Cancel& cancel);
   bool is_job(const http::Cancel& cancel);
+  // The job's words on where its models compute and what to do when they do not fit, as the roster
+  // wants them behind a model's name: "#device=gpu0", "#shortage=wait,cpu". Empty for none.
+  struct Ways {
+    std::string device, shortage;
+  };
+  Ways ways_of(const http::Cancel& cancel);
   void uses_device(const http::Cancel& cancel, const std::string& device);
   void tell_all(const std::string& event);  // to watchers of all running jobs
 
@@ -65,6 +77,7 @@ class Runner {
   void leave(const Job& job);
   [[nodiscard]] Result<std::string> execute(Active& active);
   [[nodiscard]] Result<void> prepare(const Claim& claim);
+  [[nodiscard]] Result<void> prepare_inputs(const Claim& claim);
   [[nodiscard]] Result<void> record(Active& active, const Result<std::string>& outcome);
   [[nodiscard]] Result<void> record_done(Active& active, const std::string& bytes);
   [[nodiscard]] Result<void> record_failed(Active& active, const Error& error);

@@ -134,6 +134,19 @@ CREATE TRIGGER job_counted_anew AFTER UPDATE OF state ON jobs WHEN OLD.state <> 
   UPDATE tallies SET jobs = jobs + 1 WHERE state = NEW.state;
 END;
 )sql"},
+    // Inputs kept by content, the user's word on devices, and an end of what is kept of jobs.
+    {5, R"sql(
+ALTER TABLE files ADD COLUMN sha256 TEXT;  -- of what lies in inputs/; NULL: read from its path
+CREATE INDEX files_kept ON files(sha256) WHERE sha256 IS NOT NULL;
+ALTER TABLE jobs ADD COLUMN device_hint TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN shortage TEXT NOT NULL DEFAULT '';  -- words, a comma between them
+CREATE INDEX jobs_ended ON jobs(finished_ms, seq) WHERE state IN ('done','failed','cancelled');
+-- Jobs without a row whose folder may still be there.
+CREATE TABLE pruned(id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TRIGGER job_discounted AFTER DELETE ON jobs BEGIN
+  UPDATE tallies SET jobs = jobs - 1 WHERE state = OLD.state;
+END;
+)sql"},
 };
 
 }  // namespace

@@ -18,14 +18,22 @@ TEST_F(SchemaTest, EveryOlderSchemaIsBroughtForward) {
       auto old = Database::open(old_path, {all.first(known), 0});
       ASSERT_TRUE(old) << old.error().message;
       ASSERT_TRUE((*old)->run("INSERT INTO jobs(id,kind,params,priority,state,submitted_ms)"
-                              " VALUES('kept','k','{}',0,'queued',9)", "fill"));
+                              " VALUES('kept','k','{}',0,'queued',9);"
+                              "INSERT INTO files(job,position,path,size,mtime_ns,inode)"
+                              " VALUES(1,0,'/a.wav',1,2,3)", "fill"));
     }
     auto store = Store::open(old_path, {});
     ASSERT_TRUE(store) << store.error().message;
     EXPECT_EQ((*store)->job("kept")->submitted, at(9));
+    EXPECT_EQ((*store)->job("kept")->input_sha256, std::vector<std::string>{""});
     LoadSeen seen;
     seen.bytes = {{"cpu", MiB(1), MiB(2)}};
     EXPECT_TRUE((*store)->add_load(seen));
+    EXPECT_EQ((*store)->tally()->of(JobState::kQueued), 1U);
+    EXPECT_TRUE((*store)->job("kept")->spec.device.empty());
+    ASSERT_TRUE((*store)->cancel("kept", at(10)));
+    ASSERT_EQ((*store)->prune({}, 10, false)->size(), 1U);
+    EXPECT_EQ((*store)->tally()->of(JobState::kCancelled), 0U);
   }
 }
 

@@ -1,9 +1,8 @@
 // SHA-256 as FIPS 180-4 writes it; names of variables follow the standard.
 #include "foreman/sha256.h"
 
-#include <array>
+#include <algorithm>
 #include <bit>
-#include <cstdint>
 
 namespace gantry {
 
@@ -47,27 +46,43 @@ void compress(State& state, const unsigned char* block) {
 
 }  // namespace
 
-std::string sha256_hex(std::string_view bytes) {
-  State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  const uint64_t bits = uint64_t{bytes.size()} * 8;
-  std::string_view rest = bytes;
-  for (; rest.size() >= 64; rest.remove_prefix(64)) {
-    compress(state, reinterpret_cast<const unsigned char*>(rest.data()));
+void Sha256::add(std::string_view bytes) {
+  bytes_ += bytes.size();
+  if (!rest_.empty()) {
+    const size_t taken = std::min(64 - rest_.size(), bytes.size());
+    rest_ += bytes.substr(0, taken);
+    bytes.remove_prefix(taken);
+    if (rest_.size() < 64) return;
+    compress(state_, reinterpret_cast<const unsigned char*>(rest_.data()));
+    rest_.clear();
   }
+  for (; bytes.size() >= 64; bytes.remove_prefix(64)) {
+    compress(state_, reinterpret_cast<const unsigned char*>(bytes.data()));
+  }
+  rest_ = bytes;
+}
+
+std::string Sha256::hex() {
+  const uint64_t bits = bytes_ * 8;
   // What is left, a one bit, zeros, and the length in bits: one or two blocks.
-  std::string tail(rest);
+  std::string tail = std::move(rest_);
   tail.push_back(static_cast<char>(0x80));
   tail.resize(tail.size() <= 56 ? 64 : 128, '\0');
   for (size_t i = 0; i < 8; ++i) tail[tail.size() - 1 - i] = static_cast<char>(bits >> (8 * i));
   for (size_t at = 0; at < tail.size(); at += 64) {
-    compress(state, reinterpret_cast<const unsigned char*>(tail.data()) + at);
+    compress(state_, reinterpret_cast<const unsigned char*>(tail.data()) + at);
   }
   std::string hex;
-  for (const uint32_t word : state) {
+  for (const uint32_t word : state_) {
     for (int shift = 28; shift >= 0; shift -= 4) hex += "0123456789abcdef"[(word >> shift) & 15];
   }
   return hex;
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  Sha256 sum;
+  sum.add(bytes);
+  return sum.hex();
 }
 
 }  // namespace gantry

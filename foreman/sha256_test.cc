@@ -27,5 +27,17 @@ TEST(Sha256, PaddingAtEveryLengthAroundABlock) {
             "7ce100971f64e7001e8fe5a51973ecdfe1ced42befe7ee8d5fd6219506b5393c");
 }
 
+TEST(Sha256, PiecesOfAnySizeGiveTheSame) {
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += static_cast<char>(i * 7);
+  for (const size_t piece : {1U, 3U, 63U, 64U, 65U, 200U, 4999U}) {
+    Sha256 sum;
+    for (size_t at = 0; at < text.size(); at += piece) {
+      sum.add(std::string_view(text).substr(at, piece));
+    }
+    EXPECT_EQ(sum.hex(), sha256_hex(text)) << piece;
+  }
+}
+
 }  // namespace
 }  // namespace gantry

@@ -166,21 +166,23 @@ Result<void> Store::insert(const std::string& id, const JobSpec& spec,
   const bool waits = spec.not_before > now || !spec.depends_on.empty();
   Statement row = database_->prepare(
       "INSERT INTO jobs(id, kind, params, priority, idempotency_key, state, submitted_ms,"
-      " not_before_ms, deadline_ms, attempts_max) VALUES(?,?,?,?,nullif(?,''),?,?,?,nullif(?,0),?)",
+      " not_before_ms, deadline_ms, attempts_max, device_hint, shortage)"
+      " VALUES(?,?,?,?,nullif(?,''),?,?,?,nullif(?,0),?,?,?)",
       doing);
   row.bind(id).bind(spec.kind).bind(spec.params).bind(spec.priority).bind(spec.idempotency_key);
   row.bind(job_state_name(waits ? JobState::kWaiting : JobState::kQueued)).bind(millis(now));
   row.bind(millis(spec.not_before)).bind(millis(spec.deadline)).bind(spec.attempts_max);
+  row.bind(spec.device).bind(fmt::format("{}", fmt::join(spec.shortage, ",")));
   if (Result<void> added = row.run(); !added) return added;
   const int64_t seq = database_->last_rowid();
   int64_t position = 0;
   for (const FileIdentity& file : files) {
     Result<void> added =
         database_
-            ->prepare("INSERT INTO files(job,position,path,size,mtime_ns,inode)"
-                      " VALUES(?,?,?,?,?,?)", doing)
+            ->prepare("INSERT INTO files(job,position,path,size,mtime_ns,inode,sha256)"
+                      " VALUES(?,?,?,?,?,?,nullif(?,''))", doing)
             .bind(seq).bind(position++).bind(file.path).bind(static_cast<int64_t>(file.size.n))
-            .bind(file.mtime_ns).bind(static_cast<int64_t>(file.inode)).run();
+            .bind(file.mtime_ns).bind(static_cast<int64_t>(file.inode)).bind(file.sha256).run();
     if (!added) return added;
   }
   if (spec.depends_on.empty()) return {};
@@ -328,7 +330,7 @@ Result<std::optional<Claim>> Store::claim(WallTime now) {
     job.started = now;
     Result<std::vector<FileIdentity>> files = read_files(*database_, seq);
     if (!files) return fail(files.error());
-    for (const FileIdentity& file : *files) job.spec.files.push_back(file.path);
+    add_files(*files, &job);
     claim = Claim{std::move(job), token, std::move(*files)};
     return database_
         ->prepare("UPDATE jobs SET state='running', attempts=attempts+1, token=?, started_ms=?"
@@ -337,6 +339,16 @@ Result<std::optional<Claim>> Store::claim(WallTime now) {
   });
   if (!done) return fail(done.error());
   return claim;
+}
+
+// A failed or cancelled one may be tried again.
+Result<bool> Store::needs_input(const std::string& sha256) {
+  const std::lock_guard lock(mutex_);
+  Statement row = database_->prepare(
+      "SELECT EXISTS(SELECT 1 FROM files JOIN jobs ON seq = job WHERE sha256=? AND"
+      " state <> 'done')", "look who needs an input");
+  if (Result<bool> found = row.bind(sha256).next(); !found) return fail(found.error());
+  return row.integer(0) != 0;
 }
 
 Result<void> Store::copy_to(const std::string& path) {

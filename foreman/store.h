@@ -77,6 +77,13 @@ class Store {
   // Ended jobs whose folder may still hold more than the result.
   [[nodiscard]] Result<std::vector<Job>> unswept();
   [[nodiscard]] Result<void> mark_swept(const std::string& id);
+  // At most `limit` jobs leave the table, with their keys; `dry`: they only would. Folders are
+  // the caller's to remove, then to have forgotten: until then unremoved() names them.
+  [[nodiscard]] Result<std::vector<Pruned>> prune(const PruneRule& rule, uint32_t limit, bool dry);
+  [[nodiscard]] Result<std::vector<std::string>> unremoved();
+  [[nodiscard]] Result<void> forget_removed(const std::vector<std::string>& ids);
+  // Whether a job that is not done reads the input of this hash.
+  [[nodiscard]] Result<bool> needs_input(const std::string& sha256);
 
   Token next_token() { return epoch_ << 32 | ++tokens_; }
   [[nodiscard]] Result<void> add_lease(const std::vector<LeaseRow>& rows);
@@ -118,6 +125,9 @@ class Store {
   [[nodiscard]] Result<void> move(const Held& held, JobState to, std::string_view also);
   [[nodiscard]] Result<void> end(const Held& held, JobState to, const Error* error, WallTime now);
   [[nodiscard]] Result<void> end_dependents(const Held& held, JobState to, WallTime now);
+  [[nodiscard]] Result<std::vector<std::pair<int64_t, Pruned>>> prunable(const PruneRule& rule,
+                                                                         uint32_t limit);
+  [[nodiscard]] Result<void> remove_rows(int64_t seq, const std::string& id);
   [[nodiscard]] Result<JobState> retry_held(const Held& held, const Error& error,
                                             bool daemon_ended, WallTime now);
 

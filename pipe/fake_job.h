@@ -92,6 +92,8 @@ class FakeForemanForPipes final : public ForemanClient {
   [[nodiscard]] Result<void> pause(const std::string&) override { return unused(); }
   [[nodiscard]] Result<void> resume(const std::string&) override { return unused(); }
   [[nodiscard]] Result<void> retry(const std::string&) override { return unused(); }
+  using Ids = std::vector<std::string>;
+  [[nodiscard]] Result<Ids> prune(const PruneWish&) override { return unused(); }
   [[nodiscard]] Result<void> backup(const std::string&) override { return unused(); }
   [[nodiscard]] Result<std::string> result(const std::string&) override { return unused(); }
   [[nodiscard]] Result<void> watch(const std::string&, const http::Cancel&,

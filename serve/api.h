@@ -79,6 +79,7 @@ void cancel_job(Call& call);
 void pause_job(Call& call);
 void resume_job(Call& call);
 void retry_job(Call& call);
+void prune_jobs(Call& call);
 void back_up(Call& call);
 
 // The body as a JSON object, with a non-empty text "model" where `needs_model`. Nothing: answered.

@@ -4,11 +4,12 @@
 #include <algorithm>
 
 #include "serve/fake_foreman.h"
+#include "serve/fake_jobs.h"
 #include "serve/fake_session.h"
 
 namespace gantry {
 
-class FakeClient final : public ForemanClient {
+class FakeClient final : public FakeJobs {
  public:
   FakeClient() : worker(llama.address()) {
     for (const auto& [name, kind] : {std::pair{"chat", "language"}, std::pair{"ears", "speech"},
@@ -24,11 +25,9 @@ class FakeClient final : public ForemanClient {
   FakeWorker worker;
   std::vector<ModelStatus> table;
   std::map<std::string, std::string> aliases;
-  std::map<std::string, Job> job_table;
-  std::string backed_up;
   LeaseWish leased;
   std::atomic<int> leases{0};
-  std::optional<Error> open_fault, decode_fault, submit_fault, watch_fault;
+  std::optional<Error> open_fault, decode_fault, watch_fault;
   std::string job_result = "{\"text\":\"done\"}";
   std::vector<std::string> events;
   bool hold_open = false;    // open waits for its cancel flag, as in a line
@@ -39,7 +38,6 @@ class FakeClient final : public ForemanClient {
   std::atomic<bool> trusted{false};
   std::string decoded_bytes;   // what decode found in its file
   std::string loaded, unloaded;
-  JobSpec submitted;
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model,
                                                       const http::Cancel& cancel,
                                                       bool is_trusted) override {
@@ -71,52 +69,6 @@ class FakeClient final : public ForemanClient {
     leased = wish;
     if (wish.device != "gpu0") return fail(Code::kNotFound, "there is no device " + wish.device);
     return std::make_unique<FakeLease>(leases, wish.bytes);
-  }
-  [[nodiscard]] Result<std::string> submit(const JobSpec& spec) override {
-    if (submit_fault) return fail(*submit_fault);
-    submitted = spec;
-    return std::string("01jaaaaaaaaaaaaaaaaa");
-  }
-  [[nodiscard]] Result<Job> job(const std::string& id) override {
-    if (!job_table.contains(id)) return fail(Code::kNotFound, "no job " + id);
-    return job_table.at(id);
-  }
-  [[nodiscard]] Result<std::vector<Job>> jobs(const JobQuery& query) override {
-    std::vector<Job> list;
-    for (const auto& [id, job] : job_table) {
-      if (list.size() < query.limit && (!query.state || job.state == *query.state)) {
-        list.push_back(job);
-      }
-    }
-    return list;
-  }
-  [[nodiscard]] Result<JobTally> tally() override {
-    JobTally tally;
-    for (const auto& [id, job] : job_table) ++tally.jobs.at(static_cast<size_t>(job.state));
-    return tally;
-  }
-  [[nodiscard]] Result<void> pause(const std::string& id) override {
-    return change(id, JobState::kQueued, JobState::kPaused);
-  }
-  [[nodiscard]] Result<void> resume(const std::string& id) override {
-    return change(id, JobState::kPaused, JobState::kQueued);
-  }
-  [[nodiscard]] Result<void> retry(const std::string& id) override {
-    return change(id, JobState::kFailed, JobState::kQueued);
-  }
-  [[nodiscard]] Result<void> backup(const std::string& dir) override {
-    backed_up = dir;
-    return {};
-  }
-  [[nodiscard]] Result<void> change(const std::string& id, JobState from, JobState to) {
-    Job& job = job_table.at(id);
-    if (job.state != from) return fail(Code::kConflict, "the job is something else");
-    job.state = to;
-    return {};
-  }
-  [[nodiscard]] Result<void> cancel(const std::string& id) override {
-    const JobState was = job_table.at(id).state;
-    return change(id, was == JobState::kDone ? JobState::kQueued : was, JobState::kCancelled);
   }
   [[nodiscard]] Result<std::string> result(const std::string&) override { return job_result; }
   [[nodiscard]] Result<void> watch(

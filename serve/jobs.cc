@@ -1,10 +1,13 @@
 // Routes of durable jobs: submit, list, look, wait, cancel.
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/ids.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "http/message.h"
+#include "http/multipart.h"
 #include "serve/api.h"
 #include "serve/json.h"
 
@@ -19,6 +22,8 @@ constexpr uint32_t kJobsListedMax = 1000;
 constexpr int kPriorityMax = 100;
 constexpr size_t kIdempotencyKeyMax = 200;
 constexpr uint32_t kAttemptsMost = 1000;
+constexpr size_t kUploadNameMax = 100;
+constexpr int64_t kOlderMaxS = 100LL * 366 * 24 * 3600;
 constexpr size_t kResultShown = 1 << 20;  // larger ones are fetched from .../result
 
 std::optional<ApiError> read_text(const json& body, const char* key, std::string* out) {
@@ -100,6 +105,14 @@ std::optional<ApiError> read_conditions(const json& body, JobSpec* spec) {
   return std::nullopt;
 }
 
+std::optional<ApiError> read_flag(const json& body, const char* key, bool* out) {
+  const auto found = body.find(key);
+  if (found == body.end() || found->is_null()) return std::nullopt;
+  if (!found->is_boolean()) return bad_request(std::string(key) + " must be true or false", key);
+  *out = found->get<bool>();
+  return std::nullopt;
+}
+
 std::optional<ApiError> read_spec(const json& body, bool local, JobSpec* spec) {
   if (auto error = read_text(body, "kind", &spec->kind)) return error;
   if (spec->kind.empty()) return bad_request("kind is missing", "kind");
@@ -119,7 +132,90 @@ std::optional<ApiError> read_spec(const json& body, bool local, JobSpec* spec) {
   }
   spec->priority = priority.get<int>();
   if (auto error = read_conditions(body, spec)) return error;
+  if (auto error = read_flag(body, "keep_files", &spec->keep)) return error;
+  if (auto error = read_text(body, "device_hint", &spec->device)) return error;
+  const json words = body.value("on_shortage", json::array());
+  const auto is_text = [](const json& word) { return word.is_string(); };
+  if (!words.is_array() || !std::ranges::all_of(words, is_text)) {
+    return bad_request("on_shortage must be a list of words", "on_shortage");
+  }
+  spec->shortage = words.get<std::vector<std::string>>();
   return read_files(body, local, spec);
+}
+
+// Uploaded files on their way into the foreman's own store: gone with this object.
+class Uploads {
+ public:
+  explicit Uploads(Api& api) : api_(api) {}
+  ~Uploads() {
+    for (const std::string& path : written_) (void)api_.os.remove(path);
+  }
+  Uploads(const Uploads&) = delete;
+  Uploads& operator=(const Uploads&) = delete;
+  [[nodiscard]] Result<void> add(const http::FormPart& part, JobSpec* spec) {
+    Rng rng = Rng::from_system();
+    const std::string path =
+        join_path(api_.options.spool_dir, make_id(api_.clock, rng) + ".upload");
+    written_.push_back(path);
+    spec->keep = true;
+    spec->files.push_back(path);
+    spec->names.push_back(plain_name(part.filename));
+    return api_.os.write_file(path, part.content, 0600);
+  }
+
+ private:
+  // A stranger's word for the file, as one that a folder of ours may have.
+  static std::string plain_name(const std::string& given) {
+    std::string name = base_name(given).substr(0, kUploadNameMax);
+    for (char& c : name) {
+      const bool sound = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                         (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+      if (!sound) c = '_';
+    }
+    return name.find_first_not_of('.') == name.npos ? "upload" : name;
+  }
+
+  Api& api_;
+  std::vector<std::string> written_;
+};
+
+// A form: "job" is what a JSON body would be, every "file" an input.
+std::optional<ApiError> read_form(Call& call, JobSpec* spec, Uploads* uploads) {
+  const http::Request& request = call.request();
+  auto form = http::parse_form(request.header("Content-Type"), request.body);
+  if (!form) return bad_request(form.error().message);
+  for (const http::FormPart& part : *form) {
+    if (part.name != "job") continue;
+    auto body = parse_json_object(part.content);
+    if (!body) return bad_request(body.error().message, "job");
+    if (auto error = read_spec(*body, call.exchange.local(), spec)) return error;
+  }
+  if (spec->kind.empty()) return bad_request("the part \"job\" is missing", "job");
+  if (!spec->files.empty()) return bad_request("files are named, or uploaded, not both", "files");
+  for (const http::FormPart& part : *form) {
+    if (part.name == "job") continue;
+    if (part.name != "file") return bad_request("there is no part " + part.name, part.name);
+    if (part.content.empty()) return bad_request("a file is empty", "file");
+    if (auto kept = uploads->add(part, spec); !kept) return api_error(kept.error());
+  }
+  return std::nullopt;
+}
+
+// What was uploaded has left the spool when this returns.
+std::optional<ApiError> take_job(Call& call, std::string* id) {
+  JobSpec spec;
+  Uploads uploads(call.api);
+  if (call.request().header("Content-Type").starts_with("multipart/form-data")) {
+    if (auto error = read_form(call, &spec, &uploads)) return error;
+  } else {
+    auto body = parse_json_object(call.request().body);
+    if (!body) return api_error(body.error());
+    if (auto error = read_spec(*body, call.exchange.local(), &spec)) return error;
+  }
+  auto stored = call.api.foreman.submit(spec);
+  if (!stored) return api_error(stored.error());
+  *id = std::move(*stored);
+  return std::nullopt;
 }
 
 // The job of the path's id, or nothing when answered.
@@ -150,14 +246,10 @@ void change_job(Call& call, Result<void> (ForemanClient::*change)(const std::str
 }  // namespace
 
 void submit_job(Call& call) {
-  const auto body = read_body(call, false);
-  if (!body) return;
-  JobSpec spec;
-  if (const auto error = read_spec(*body, call.exchange.local(), &spec)) return call.reply(*error);
-  auto id = call.api.foreman.submit(spec);
-  if (!id) return call.reply(api_error(id.error()));
-  http::Response response = json_response(202, {{"id", *id}});
-  response.headers.emplace_back("Location", "/v1/jobs/" + *id);
+  std::string id;
+  if (const auto error = take_job(call, &id)) return call.reply(*error);
+  http::Response response = json_response(202, {{"id", id}});
+  response.headers.emplace_back("Location", "/v1/jobs/" + id);
   call.reply(std::move(response));
 }
 
@@ -232,6 +324,32 @@ void cancel_job(Call& call) { change_job(call, &ForemanClient::cancel); }
 void pause_job(Call& call) { change_job(call, &ForemanClient::pause); }
 void resume_job(Call& call) { change_job(call, &ForemanClient::resume); }
 void retry_job(Call& call) { change_job(call, &ForemanClient::retry); }
+
+void prune_jobs(Call& call) {
+  if (!call.exchange.local()) {
+    return call.reply(ApiError{403, "jobs are pruned over the unix socket only",
+                               std::string(code_name(Code::kPermission)), {}});
+  }
+  const auto body = read_body(call, false);
+  if (!body) return;
+  PruneWish wish;
+  const json older = body->value("older_s", json());
+  if (older.is_number_unsigned() && older <= kOlderMaxS) {
+    wish.older = std::chrono::seconds(older.get<int64_t>());
+  } else if (!older.is_null()) {
+    return call.reply(bad_request("older_s must be seconds, at most a hundred years", "older_s"));
+  }
+  std::string state;
+  if (const auto error = read_text(*body, "state", &state)) return call.reply(*error);
+  wish.state = parse_job_state(state);
+  if (!state.empty() && !wish.state) {
+    return call.reply(bad_request("there is no such state", "state"));
+  }
+  if (const auto error = read_flag(*body, "dry_run", &wish.dry)) return call.reply(*error);
+  auto ids = call.api.foreman.prune(wish);
+  if (!ids) return call.reply(api_error(ids.error()));
+  call.reply(json_response(200, {{"pruned", *ids}, {"dry_run", wish.dry}}));
+}
 
 void back_up(Call& call) {
   if (!call.exchange.local()) {

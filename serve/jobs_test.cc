@@ -73,6 +73,99 @@ TEST_F(Jobs, BackupsAreTheOwnersAlone) {
   EXPECT_EQ(foreman_.backed_up, "/copy");
 }
 
+TEST_F(Jobs, FilesMayBeKept) {
+  start();
+  json body = {{"kind", "transcribe"}, {"files", {"/a.wav"}}, {"keep_files", true}};
+  EXPECT_EQ(post_local("/v1/jobs", body).status, 202);
+  EXPECT_TRUE(foreman_.submitted.keep);
+  body["keep_files"] = 1;
+  EXPECT_EQ(error_of(post_local("/v1/jobs", body)),
+            "400 invalid_request_error usage keep_files");
+  add(JobState::kQueued);
+  foreman_.job_table[kId].spec.files = {"/a.wav", "/b.wav"};
+  foreman_.job_table[kId].input_sha256 = {"abc", ""};
+  const json inputs = json::parse(get(path()).body)["inputs"];
+  EXPECT_EQ(inputs[0], (json{{"file", "/a.wav"}, {"kept_sha256", "abc"}}));
+  EXPECT_EQ(inputs[1]["kept_sha256"], nullptr);
+}
+
+TEST_F(Jobs, WhereAndWhatToDoOnShortage) {
+  start();
+  json body = {{"kind", "generate"}, {"device_hint", "gpu0"}, {"on_shortage", {"wait", "cpu"}}};
+  EXPECT_EQ(post("/v1/jobs", body).status, 202);
+  EXPECT_EQ(foreman_.submitted.device, "gpu0");
+  EXPECT_EQ(foreman_.submitted.shortage, (std::vector<std::string>{"wait", "cpu"}));
+  for (const json& bad : {json("wait"), json({1}), json::object()}) {
+    body["on_shortage"] = bad;
+    EXPECT_EQ(error_of(post("/v1/jobs", body)), "400 invalid_request_error usage on_shortage");
+  }
+  add(JobState::kQueued);
+  foreman_.job_table[kId].spec.shortage = {"refuse"};
+  const json shown = json::parse(get(path()).body);
+  EXPECT_EQ(shown["device_hint"], nullptr);
+  EXPECT_EQ(shown["on_shortage"], json({"refuse"}));
+}
+
+// Over the network no file may be named, but sent.
+TEST_F(Jobs, FilesMayBeUploaded) {
+  const auto form = [&](const std::vector<std::pair<std::string, std::string>>& parts) {
+    std::string body;
+    for (const auto& [head, content] : parts) {
+      body += "--xx\r\nContent-Disposition: form-data; " + head + "\r\n\r\n" + content + "\r\n";
+    }
+    body += "--xx--\r\n";
+    return ask(tcp(), {"POST", "/v1/jobs",
+                       {{"Content-Type", "multipart/form-data; boundary=xx"}}, body});
+  };
+  const std::string job = R"({"kind":"transcribe","priority":3})";
+  start();
+  std::vector<std::string> contents;
+  foreman_.on_submit = [&](const JobSpec& spec) {
+    for (const std::string& file : spec.files) contents.push_back(*os_->read_file(file, MiB(1)));
+  };
+  const auto answer = form({{"name=\"file\"; filename=\"../x/my talk.wav\"", "one"},
+                            {"name=\"job\"", job},
+                            {"name=\"file\"; filename=\"..\"", "two"}});
+  EXPECT_EQ(answer.status, 202) << answer.body;
+  EXPECT_EQ(foreman_.submitted.priority, 3);
+  EXPECT_TRUE(foreman_.submitted.keep);
+  EXPECT_EQ(foreman_.submitted.names, (std::vector<std::string>{"my_talk.wav", "upload"}));
+  EXPECT_EQ(contents, (std::vector<std::string>{"one", "two"}));
+  EXPECT_TRUE(os_->list(options_.spool_dir)->empty());
+
+  EXPECT_EQ(error_of(form({{"name=\"file\"; filename=\"a\"", "x"}})),
+            "400 invalid_request_error usage job");
+  EXPECT_EQ(error_of(form({{"name=\"job\"", "[]"}})), "400 invalid_request_error usage job");
+  EXPECT_EQ(error_of(form({{"name=\"job\"", job}, {"name=\"file\"; filename=\"a\"", ""}})),
+            "400 invalid_request_error usage file");
+  EXPECT_EQ(error_of(form({{"name=\"job\"", job}, {"name=\"files\"", "x"}})),
+            "400 invalid_request_error usage files");
+  EXPECT_EQ(error_of(form({{"name=\"job\"", R"({"kind":"k","files":["/etc/passwd"]})"}})),
+            "403 permission_error permission files");
+  EXPECT_EQ(error_of(ask(tcp(), {"POST", "/v1/jobs", {{"Content-Type", "multipart/form-data"}},
+                                 "x"})),
+            "400 invalid_request_error usage");
+}
+
+TEST_F(Jobs, PruningIsTheOwnersAlone) {
+  start();
+  EXPECT_EQ(post("/v1/prune", json::object()).status, 403);
+  const json body = {{"older_s", 86'400}, {"state", "failed"}, {"dry_run", true}};
+  const auto answer = post_local("/v1/prune", body);
+  EXPECT_EQ(json::parse(answer.body), (json{{"pruned", {kId}}, {"dry_run", true}}));
+  EXPECT_EQ(foreman_.pruned.older, std::chrono::hours(24));
+  EXPECT_EQ(foreman_.pruned.state, JobState::kFailed);
+  EXPECT_TRUE(foreman_.pruned.dry);
+  EXPECT_EQ(post_local("/v1/prune", json::object()).status, 200);
+  EXPECT_FALSE(foreman_.pruned.older || foreman_.pruned.state || foreman_.pruned.dry);
+  const std::string refused = "400 invalid_request_error usage ";
+  EXPECT_EQ(error_of(post_local("/v1/prune", {{"older_s", -1}})), refused + "older_s");
+  EXPECT_EQ(error_of(post_local("/v1/prune", {{"older_s", "old"}})), refused + "older_s");
+  EXPECT_EQ(error_of(post_local("/v1/prune", {{"older_s", 1e300}})), refused + "older_s");
+  EXPECT_EQ(error_of(post_local("/v1/prune", {{"state", "lost"}})), refused + "state");
+  EXPECT_EQ(error_of(post_local("/v1/prune", {{"dry_run", "yes"}})), refused + "dry_run");
+}
+
 TEST_F(Jobs, StrangersNameNoFiles) {
   start();
   json body = {{"kind", "generate"}, {"params", {{"prompt", "/tell/me"}, {"model", "chat"}}}};

@@ -57,6 +57,16 @@ json stream_json(const ModelStatus& model) {
   return out;
 }
 
+json inputs_json(const Job& job) {
+  json inputs = json::array();
+  for (size_t i = 0; i < job.spec.files.size(); ++i) {
+    const std::string kept = i < job.input_sha256.size() ? job.input_sha256[i] : "";
+    inputs.push_back({{"file", job.spec.files[i]},
+                      {"kept_sha256", kept.empty() ? json(nullptr) : json(kept)}});
+  }
+  return inputs;
+}
+
 }  // namespace
 
 json job_json(const Job& job, const std::string* result) {
@@ -65,12 +75,15 @@ json job_json(const Job& job, const std::string* result) {
           {"state", job_state_name(job.state)},
           {"attempts", job.attempts},
           {"device", job.device},
+          {"device_hint", job.spec.device.empty() ? json(nullptr) : json(job.spec.device)},
+          {"on_shortage", job.spec.shortage},
           {"result", result == nullptr ? json(nullptr) : result_value(*result)},
           {"result_sha256", job.result_sha256.empty() ? json(nullptr) : json(job.result_sha256)},
           {"error", error_value(job.error)},
           {"evidence", json_value(job.evidence)},
           {"priority", job.spec.priority},
           {"files", job.spec.files},
+          {"inputs", inputs_json(job)},
           {"depends_on", job.spec.depends_on},
           {"not_before", time_or_null(job.spec.not_before)},
           {"deadline", time_or_null(job.spec.deadline)},

@@ -59,7 +59,7 @@ void lease_device(Call& call) {
   head.headers = {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-cache"}};
   if (!call.exchange.begin(head)) return;
   const json granted = {{"type", "granted"},
-                        {"token", (*lease)->token()},
+                        {"token", std::to_string((*lease)->token())},  // above 2^53
                         {"device", wish.device},
                         {"bytes", (*lease)->bytes().n},
                         {"environment", environment}};

@@ -26,7 +26,7 @@ TEST_F(Leases, AreHeldAsLongAsTheConnection) {
   (void)http::fetch(local(), {"POST", "/v1/leases", {}, wish().dump()}, options);
   const json granted = json::parse(heard.substr(6));
   EXPECT_EQ(granted["type"], "granted");
-  EXPECT_EQ(granted["token"], 7);
+  EXPECT_EQ(granted["token"], "7");
   EXPECT_EQ(granted["bytes"], 5);
   EXPECT_EQ(granted["environment"]["CARD"], "0");
   EXPECT_EQ(foreman_.leased.pid, 77);

@@ -46,6 +46,7 @@ constexpr Route kRoutes[] = {
     {{"POST", "/v1/jobs/{}/pause"}, pause_job, 0},
     {{"POST", "/v1/jobs/{}/resume"}, resume_job, 0},
     {{"POST", "/v1/jobs/{}/retry"}, retry_job, 0},
+    {{"POST", "/v1/prune"}, prune_jobs, kLong},
     {{"POST", "/v1/backup"}, back_up, kLong},
     {{"POST", "/v1/leases"}, lease_device, kLong},
     {{"GET", "/v1/logs/{*}"}, model_log, kLocalOnly},

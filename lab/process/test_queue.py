@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import time
 import unittest
+import urllib.request
 
 from household import Household, wait_until
 
@@ -51,6 +53,84 @@ class Queue(Household):
         self.refused(2, "submit", "generate", "-p", "x", "--at", "noon", says="is no time")
         (self.dir / "nothing").mkdir()
         self.refused(2, "submit", "transcribe", "--each", self.dir / "nothing", says="no files")
+
+    def test_kept_files_may_go_and_uploads_need_none(self):
+        stick = self.dir / "stick"
+        stick.mkdir()
+        for name in ("a.wav", "b.wav"):
+            self.speech(name, commands=2).rename(stick / name)
+        ids = self.submit("transcribe", "--each", stick, "--keep", "--at", "+1s")
+        shutil.rmtree(stick)  # pulled out
+        job = self.job(ids[0])
+        self.assertEqual(job["inputs"][0]["file"], str(stick / "a.wav"))
+        kept = self.state / "inputs"
+        self.assertEqual([path.name for path in kept.iterdir()],  # both are the same recording
+                         [job["inputs"][0]["kept_sha256"]])
+        for job_id in ids:
+            self.assertEqual(self.wait_for_job(job_id)["state"], "done")
+        wait_until(lambda: not list(kept.iterdir()), 5, "the end of the copy")
+
+        talk = self.speech("c.wav", commands=2)
+        head = b"--xx\r\nContent-Disposition: form-data; "
+        body = b"".join(head + name + b"\r\n\r\n" + text + b"\r\n" for name, text in (
+                            (b'name="job"', b'{"kind": "transcribe"}'),
+                            (b'name="file"; filename="my talk.wav"', talk.read_bytes())))
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/jobs",
+                                       body + b"--xx--\r\n",
+                                       {"Content-Type": "multipart/form-data; boundary=xx"})
+        with urllib.request.urlopen(asked) as answer:
+            sent = json.load(answer)["id"]
+        done = self.wait_for_job(sent)
+        self.assertEqual(done["state"], "done")
+        self.assertEqual(done["files"], ["my_talk.wav"])
+
+    def test_damage_of_a_kept_file_is_told_by_name(self):
+        talk = self.speech(commands=2)
+        (job_id,) = self.submit("transcribe", talk, "--keep", "--at", "+2s")
+        (copy,) = (self.state / "inputs").iterdir()
+        copy.write_bytes(copy.read_bytes()[:-1])
+        error = self.wait_for_job(job_id)["error"]
+        self.assertEqual(error["code"], "corrupt")
+        self.assertIn(str(copy), error["message"])
+        (again,) = self.submit("transcribe", talk, "--keep")  # repairs it
+        self.ok("retry", job_id)
+        for each in (job_id, again):
+            self.assertEqual(self.wait_for_job(each)["state"], "done")
+
+    def test_devices_and_words_on_shortage(self):
+        line = self.refused(2, "submit", "generate", "-p", "x", "--device", "gpu7", says="gpu7")
+        self.assertIn("cpu", line)
+        self.refused(2, "submit", "generate", "-p", "x", "--on-shortage", "wait,pray", says="pray")
+        job_id = self.hello("--device", "cpu", "--on-shortage", "wait,refuse")
+        job = self.wait_for_job(job_id)
+        self.assertEqual((job["state"], job["device"], job["device_hint"], job["on_shortage"]),
+                         ("done", "cpu", "cpu", ["wait", "refuse"]))
+
+    def test_pruning(self):
+        first, second = self.hello(), self.hello()
+        self.wait_for_job(first)
+        self.wait_for_job(second)
+        waiting = self.hello("--at", "+3600s")
+        after = self.hello("--after", waiting)
+        self.ok("cancel", waiting)  # and the one after it fails
+        self.assertEqual(self.ok("prune"), "")
+        self.assertEqual(self.ok("prune", "--older", "1h"), "")
+        self.refused(2, "prune", "--older", "soon", says="is no age")
+        wait_until(lambda: self.ok("prune", "--state", "done", "--dry-run").split() ==
+                   [first, second], 10, "two jobs to prune")
+        self.assertEqual(self.ok("prune", "--state", "done").split(), [first, second])
+        self.assertEqual(list((self.state / "jobs").iterdir()), [])
+        self.refused(1, "show", first, says="no such job")
+        self.assertEqual(self.ok("prune", "--state", "cancelled"), "", "another one needs it")
+        self.assertEqual(self.ok("prune", "--older", "0s").split(), [after, waiting])
+        self.assertEqual(self.states(), {})
+        self.configure("keep_jobs: 1\n")
+        self.ok("stop")
+        jobs = [self.hello() for _ in range(3)]
+        for job_id in jobs:
+            self.wait_for_job(job_id)
+        self.ok("prune")
+        self.assertEqual(list(self.states()), [jobs[2]])
 
     def test_jobs_after_jobs(self):
         first = self.hello("--at", "+2s")

@@ -74,6 +74,14 @@ Result<std::unique_ptr<MappedFile>> SimOs::map_file(const std::string& path) {
   return std::make_unique<SimMapped>(std::move(*bytes));
 }
 
+Result<void> SimOs::read_pieces(const std::string& path,
+                                const std::function<void(std::string_view)>& on_piece) {
+  Result<std::string> bytes = read_file(path, GiB(1));
+  if (!bytes) return gantry::fail(bytes.error());
+  on_piece(*bytes);
+  return {};
+}
+
 Result<FileInfo> SimOs::stat(const std::string& path) {
   fibers_.point("stat");
   FileInfo info;
