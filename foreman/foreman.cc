@@ -260,6 +260,7 @@ Result<void> Foreman::recover() {
                                                    {{row.device, std::min(row.bytes, room)}});
     if (!booked) p.log->error("orphan_not_booked", {{"model", row.model}});
   }
+  if (p.shared) p.shared->clean();
   Result<std::vector<Job>> recovered = p.store->recover(p.clock.wall());
   if (!recovered) return fail(recovered.error());
   for (const Job& job : *recovered) {

@@ -8,12 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <utility>
 
 #include "base/rng.h"
+#include "foreman/live.h"
 
 namespace gantry {
 
@@ -147,12 +148,13 @@ class RealFolder final : public LeaseFolder {
     return std::make_unique<HeldLock>(std::move(fd));
   }
 
-  // What an earlier run of this daemon has left.
-  void clean() {
+  void clean() override {
     for (const std::string& name : names()) {
-      if (name.starts_with(fmt::format("{}-{}-", ::geteuid(), daemon_))) {
-        ::unlink(join_path(path_, name).c_str());
-      }
+      const std::string path = join_path(path_, name);
+      const bool told = std::ranges::any_of(
+          own_, [&](const auto& entry) { return entry.second.path == path; });
+      const bool ours = name.starts_with(fmt::format("{}-{}-", ::geteuid(), daemon_));
+      if (ours && !told) ::unlink(path.c_str());
     }
   }
 
@@ -180,8 +182,10 @@ class RealFolder final : public LeaseFolder {
     Result<SharedLease> lease = parse_lease(read_all(fd.get()));
     if (!lease || lease->uid != info.st_uid) return {};
     const bool locked = ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    // A dead one that nobody has asked for yet still has its start time, but no memory.
     const bool alive = lease->boot_id == boot_id_ && lease->start_ticks > 0 &&
-                       os_.start_time(lease->pid).value_or(0) == lease->start_ticks;
+                       os_.start_time(lease->pid).value_or(0) == lease->start_ticks &&
+                       resident_bytes(os_, lease->pid) > Bytes{};
     if (locked || alive) return std::move(*lease);
     if (info.st_uid == ::geteuid()) ::unlink(path.c_str());  // a crash left it
     return {};
@@ -206,9 +210,7 @@ Result<std::unique_ptr<LeaseFolder>> open_lease_folder(Os& os, const std::string
     return fail(Code::kUsage, path + " is no folder for the leases of several users",
                 "it must be a folder with the sticky bit: chmod 1777 " + path);
   }
-  auto folder = std::make_unique<RealFolder>(os, path, boot_id, daemon);
-  folder->clean();
-  return folder;
+  return std::make_unique<RealFolder>(os, path, boot_id, daemon);
 }
 
 }  // namespace gantry

@@ -20,6 +20,9 @@ class LeaseFolder {
   // filled in.
   [[nodiscard]] virtual Result<void> put(const SharedLease& lease) = 0;
   virtual void drop(int64_t token) = 0;
+  // Removes what an earlier run of this daemon left: after what lives on of it was told anew, so
+  // that it counts at every moment.
+  virtual void clean() = 0;
   // Between others() and put() nobody else does the same. kBusy when it cannot be had for
   // kLeaseLockMax: somebody stopped, or means ill.
   [[nodiscard]] virtual Result<std::unique_ptr<FileLock>> lock() = 0;
@@ -30,7 +33,7 @@ constexpr size_t kLeaseFilesMax = 1'024;
 
 // The folder is made where it is not there, for everybody to write into (mode 1777). kUsage for a
 // folder in which one user may remove what another one wrote. `daemon` tells this one from others
-// of the same user, and is the same when it is started again: what it left is removed.
+// of the same user, and is the same when it is started again.
 [[nodiscard]] Result<std::unique_ptr<LeaseFolder>> open_lease_folder(Os& os,
                                                                      const std::string& path,
                                                                      const std::string& boot_id,

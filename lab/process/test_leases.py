@@ -53,7 +53,8 @@ class TwoDaemons(Household):
 
     def holds(self, run):
         """What the daemon itself has lent."""
-        leases = json.loads(run("leases", "--json").stdout)["data"]
+        told = run("leases", "--json").stdout
+        leases = json.loads(told)["data"] if told else []  # it may not be there yet
         return [lease["holder"] for lease in leases if lease["uid"] is None]
 
     def daemon_of(self, state):
