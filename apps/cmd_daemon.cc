@@ -92,6 +92,24 @@ std::string streamed_layers(const nlohmann::json& model) {
   return fmt::format("{}/{}", streamed, streamed + layers.value("resident", uint64_t{0}));
 }
 
+// What is held of the devices by others than this daemon.
+std::string strangers_text(const nlohmann::json& running) {
+  std::string out;
+  for (const nlohmann::json& device : list_at(running, "devices")) {
+    const std::string name = text_at(device, "name");
+    if (device.value("elsewhere_bytes", uint64_t{0}) > 0) {
+      out += fmt::format("{}: {} leased by other daemons and programs, see `gantry leases`\n",
+                         name, bytes_at(device, "elsewhere_bytes"));
+    }
+    for (const nlohmann::json& holder : list_at(device, "strangers")) {
+      out += fmt::format("{}: {} held by {} ({}) without a lease\n", name,
+                         bytes_at(holder, "bytes"), text_at(holder, "name"),
+                         text_at(holder, "pid"));
+    }
+  }
+  return out.empty() ? out : "\n" + out;
+}
+
 Result<void> ps(const CliContext& context) {
   Result<DaemonLink> link = context.join_link();
   if (!link) return fail(link.error());
@@ -117,6 +135,39 @@ Result<void> ps(const CliContext& context) {
     out += fmt::format("{:<20} {:>11} {:>11} {:>13}\n", text_at(device, "name"),
                        bytes_at(device, "budget_bytes"), bytes_at(device, "booked_bytes"),
                        bytes_at(device, "measured_peak_bytes"));
+  }
+  out += strangers_text(*running);
+  return print(out);
+}
+
+// "gpu0", "gpu0 (whole)".
+std::string lease_device(const nlohmann::json& lease) {
+  return text_at(lease, "device") + (lease.value("exclusive", false) ? " (whole)" : "");
+}
+
+std::string lease_holder(const nlohmann::json& lease) {
+  const std::string uid = text_at(lease, "uid");
+  return text_at(lease, "holder") + (uid == "null" || uid == "-" ? "" : " of user " + uid);
+}
+
+Result<void> leases(const CliContext& context) {
+  Result<DaemonLink> link = context.join_link();
+  if (!link) return fail(link.error());
+  Result<nlohmann::json> list = link->call("GET", "/v1/leases", "");
+  if (!list) return fail(list.error());
+  if (context.json) return print(list->dump(2) + "\n");
+  std::string out = fmt::format("{:<24} {:<8} {:>8} {:<14} {:>11} {:<20} {:<20} {:<20} {}\n",
+                                "holder", "kind", "pid", "device", "bytes", "since", "seen alive",
+                                "until", "token");
+  for (const nlohmann::json& lease : list_at(*list, "data")) {
+    // To the second: "2026-01-31T09:15:04".
+    const auto moment = [&lease](const char* key) { return text_at(lease, key).substr(0, 19); };
+    const std::string until = moment("deadline");
+    out += fmt::format("{:<24} {:<8} {:>8} {:<14} {:>11} {:<20} {:<20} {:<20} {}\n",
+                       lease_holder(lease), text_at(lease, "kind"), text_at(lease, "pid"),
+                       lease_device(lease), bytes_at(lease, "bytes"), moment("since"),
+                       moment("heartbeat"), until == "null" ? "-" : until,
+                       text_at(lease, "token"));
   }
   return print(out);
 }
@@ -152,6 +203,12 @@ void add_daemon_commands(CLI::App& app, CliContext& context) {
   command->add_flag("--json", context.json, "Machine-readable");
   command->callback([&context] {
     context.work = [&context] { return context.finish(ps(context)); };
+  });
+
+  command = app.add_subcommand("leases", "Who holds how much of which device, and until when");
+  command->add_flag("--json", context.json, "Machine-readable");
+  command->callback([&context] {
+    context.work = [&context] { return context.finish(leases(context)); };
   });
 
   for (const char* verb : {"load", "unload"}) {

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/context.h"
+#include "apps/moment.h"
 #include "apps/paths.h"
 #include "base/bytes.h"
 
@@ -21,7 +22,7 @@ namespace gantry {
 namespace {
 
 struct WithFlags final : Flags {
-  std::string device, need;
+  std::string device, need, limit;
   bool whole = false;
   int priority = 0;
   std::vector<std::string> command;
@@ -137,6 +138,11 @@ Result<void> with_device(const CliContext& context, const WithFlags& flags) {
     if (!need) return fail(need.error());
     wish["bytes"] = need->n;
   }
+  if (!flags.limit.empty()) {
+    const Result<WallTime> end = parse_moment("+" + flags.limit, WallTime{});
+    if (!end) return fail(Code::kUsage, "--for " + flags.limit + " is no time", "90s, 30m or 2h");
+    wish["limit_s"] = end->time_since_epoch().count() / 1000;
+  }
   if (Result<DaemonLink> link = context.open_link(); !link) return fail(link.error());
   Result<LinkOptions> options = context.link_options();
   if (!options) return fail(options.error());
@@ -166,10 +172,13 @@ void add_with_device(CLI::App& app, CliContext& context) {
       ->required();
   command->add_option("--need", flags.need, "Bytes of the device: 5GiB")->type_name("SIZE");
   command->add_flag("--whole", flags.whole, "Nobody else on the device");
+  command->add_option("--for", flags.limit,
+                      "How long at most: then it is told to end (SIGTERM), 10 s later ended")
+      ->type_name("2h");
   command->add_option("--priority", flags.priority, "Higher goes first")
       ->check(CLI::Range(-100, 100));
   command->footer("Examples:\n  gantry with-device gpu0 --need 5GiB -- python3 train.py\n"
-                  "  gantry with-device gpu0 --whole -- blender -b scene.blend -a\n"
+                  "  gantry with-device gpu0 --whole --for 2h -- blender -b scene.blend -a\n"
                   "Exit status: the program's own.");
   command->callback([&context, &flags] {
     context.work = [&context, &flags] { return context.finish(with_device(context, flags)); };

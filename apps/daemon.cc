@@ -37,12 +37,17 @@ Result<Folders> make_folders(Os& os, const DaemonFlags& flags) {
   return folders;
 }
 
+// Memory that every user's daemon finds, and that a new start of the machine empties.
+constexpr const char* kLeaseDir = "/dev/shm/gantry-leases";
+
 Result<Config> read_config(Os& os, const DaemonFlags& flags) {
   std::map<std::string, std::string> over;
   if (!flags.listen.empty()) over["listen"] = flags.listen;
   if (!flags.ram_budget.empty()) over["ram_budget"] = flags.ram_budget;
   if (!flags.vram_budget.empty()) over["vram_budget"] = flags.vram_budget;
-  return load_config(os, flags.config, over);
+  Result<Config> config = load_config(os, flags.config, over);
+  if (config && config->lease_dir.empty()) config->lease_dir = kLeaseDir;
+  return config;
 }
 
 // The doors: the TCP address for everybody, the socket for the owner of the state directory.

@@ -15,6 +15,13 @@ WallTime RealClock::wall() const {
   return std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now());
 }
 
+Millis RealClock::boot() const {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::chrono::duration_cast<Millis>(std::chrono::seconds(now.tv_sec) +
+                                            std::chrono::nanoseconds(now.tv_nsec));
+}
+
 std::string format_time(WallTime time) {
   const auto since = time.time_since_epoch();
   const auto seconds = std::chrono::floor<std::chrono::seconds>(since);

@@ -16,12 +16,15 @@ class Clock {
   virtual ~Clock() = default;
   virtual Millis steady() const = 0;  // never goes back; for durations
   virtual WallTime wall() const = 0;  // may jump; for records that people read
+  // Since the machine was started, its sleep included: what outlives this process is timed by it.
+  virtual Millis boot() const { return steady(); }
 };
 
 class RealClock final : public Clock {
  public:
   Millis steady() const override;
   WallTime wall() const override;
+  Millis boot() const override;
 };
 
 // A clock that moves only when told to. Not thread-safe.

@@ -147,7 +147,7 @@ Result<uint64_t> FakeOs::start_time(int pid) {
   return found->second;
 }
 
-void FakeOs::kill_group(int pid, uint64_t start_ticks) {
+void FakeOs::kill_group(int pid, uint64_t start_ticks, int) {
   (void)step();
   const auto process = start_of.find(pid);
   if (process == start_of.end() || process->second != start_ticks) return;

@@ -48,7 +48,7 @@ class FakeOs final : public Os {
   [[nodiscard]] Result<std::unique_ptr<Process>> spawn(const ProcessSpec& spec) override;
   [[nodiscard]] Result<Bytes> pss(int pid) override;
   [[nodiscard]] Result<uint64_t> start_time(int pid) override;
-  void kill_group(int pid, uint64_t start_ticks) override;
+  void kill_group(int pid, uint64_t start_ticks, int signal) override;
   [[nodiscard]] Result<Millis> cpu_time(int pid) override;
   void sleep(Millis duration) override { slept += duration; }
   std::optional<std::string> env(const std::string& name) override;

@@ -35,9 +35,9 @@ TEST(FakeOs, ProcessesAreScripted) {
   os.pss_of[7] = MiB(3);
   EXPECT_EQ(os.pss(7)->n, MiB(3).n);
   os.start_of[7] = 70;
-  os.kill_group(7, 71);
+  os.kill_group(7, 71, 9);
   EXPECT_TRUE(os.pss(7)) << "another process with its number";
-  os.kill_group(7, 70);
+  os.kill_group(7, 70, 9);
   EXPECT_FALSE(os.pss(7));
   os.cpu_of[8] = Millis(80);
   EXPECT_EQ(*os.cpu_time(8), Millis(80));

@@ -54,6 +54,8 @@ constexpr Millis kShunMax{3'600'000};
 constexpr Millis kCardProbeMax{30'000};
 constexpr Millis kWorkerReadyMax{180'000};
 constexpr Millis kWorkerStopMax{5'000};
+constexpr Millis kLeaseGrace{10'000};  // for a program to end, once its time is over
+constexpr Millis kLeaseBeat{10'000};   // between two looks at all holders
 constexpr Bytes kWorkerLogMax = MiB(4);  // per log file, two are kept
 constexpr uint32_t kErrorLogLines = 8;   // last lines of a worker's log shown in an error
 

@@ -286,15 +286,18 @@ class RealOs final : public Os {
     return *ticks;
   }
 
-  void kill_group(int pid, uint64_t start_ticks) override {
+  void kill_group(int pid, uint64_t start_ticks, int signal) override {
     // Never 0, 1 or negative: to kill(2) those mean groups, init or everybody.
     if (pid <= 1) return;
     const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
     if (fd < 0) return;  // gone
     // Looked at after the handle was taken: from here on it is this process or none.
     if (start_time(pid).value_or(0) == start_ticks) {
-      ::kill(-pid, SIGKILL);
-      ::syscall(SYS_pidfd_send_signal, fd, SIGKILL, nullptr, 0);
+      ::kill(-pid, signal);
+      // A leader has it from there, and SIGTERM once; who leads no group has it from here.
+      if (signal == SIGKILL || ::getpgid(pid) != pid) {
+        ::syscall(SYS_pidfd_send_signal, fd, signal, nullptr, 0);
+      }
     }
     ::close(fd);
   }

@@ -45,6 +45,9 @@ struct ProcessSpec {
   std::vector<int> cpus;       // affinity; empty: all
   bool idle_io = false;        // the disk last, behind everybody of the same class
   int oom_score = 0;           // added to the parent's: who goes first when memory runs out
+  // Called with the child's number before its program begins: so it can be written down who it is
+  // while it has nothing yet. An Error ends it, and so does our own end.
+  std::function<Result<void>(int pid)> gate;
 };
 
 struct Exit {
@@ -102,9 +105,9 @@ class Os {
   [[nodiscard]] virtual Result<Bytes> pss(int pid) = 0;
   // Start time in clock ticks since boot: with the pid and the boot id, an identity.
   [[nodiscard]] virtual Result<uint64_t> start_time(int pid) = 0;
-  // SIGKILL to the process that started then, and to the group it leads. Whoever has its number by
-  // now is left alone.
-  virtual void kill_group(int pid, uint64_t start_ticks) = 0;
+  // A signal to the process that started then, and to the group it leads. Whoever has its number
+  // by now is left alone.
+  virtual void kill_group(int pid, uint64_t start_ticks, int signal) = 0;
   // Processor time that the group led by this process has used so far.
   [[nodiscard]] virtual Result<Millis> cpu_time(int pid) = 0;
   virtual void sleep(Millis duration) = 0;

@@ -59,7 +59,7 @@ struct Prepared {
   std::vector<char*> argv, envp;
   std::vector<std::string> env_texts;
   const char* cwd = nullptr;
-  int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1, report_fd = -1;
+  int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1, report_fd = -1, gate_fd = -1;
   bool detached = false, batch = false, pinned = false, idle_io = false;
   int niceness = 0;
   std::array<char, 8> oom_score{};  // as text; empty: as the parent's
@@ -111,6 +111,22 @@ void prepare_env(const ProcessSpec& spec, Prepared* out) {
   ::_exit(127);
 }
 
+// Waits with nothing of the parent's in hand: neither its locks nor other children's pipes. A
+// parent that ends, or does not want this child, closes the gate.
+void wait_at_gate(const Prepared& p) {
+  const auto low = static_cast<unsigned>(std::min(p.report_fd, p.gate_fd));
+  const auto high = static_cast<unsigned>(std::max(p.report_fd, p.gate_fd));
+  if (low > 3) ::close_range(3, low - 1, 0);
+  if (high > low + 1) ::close_range(low + 1, high - 1, 0);
+  ::close_range(high + 1, ~0U, 0);
+  char open = 0;
+  ssize_t n = 0;
+  do {
+    n = ::read(p.gate_fd, &open, 1);
+  } while (n < 0 && errno == EINTR);
+  if (n != 1) ::_exit(127);
+}
+
 // Runs in the child between fork and exec: async-signal-safe calls only.
 [[noreturn]] void become(const Prepared& p) {
   if (p.detached) {
@@ -149,6 +165,7 @@ void prepare_env(const ProcessSpec& spec, Prepared* out) {
   if (::dup2(p.stdin_fd, 0) < 0 || ::dup2(p.stdout_fd, 1) < 0 || ::dup2(p.stderr_fd, 2) < 0) {
     child_fails(p);
   }
+  if (p.gate_fd >= 0) wait_at_gate(p);
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   ::execve(p.program.c_str(), p.argv.data(), p.envp.data());
   child_fails(p);
@@ -243,7 +260,7 @@ class RealProcess final : public Process {
 
 struct Streams {
   Fd null, log;
-  Pipe in, out, report;
+  Pipe in, out, report, gate;
 };
 
 Result<Streams> open_streams(const ProcessSpec& spec) {
@@ -254,8 +271,9 @@ Result<Streams> open_streams(const ProcessSpec& spec) {
     s.log = Fd(::open(spec.output_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     if (s.log.get() < 0) return fail(os_error("cannot write " + spec.output_file, errno));
   }
-  for (Pipe* pipe : {&s.in, &s.out, &s.report}) {
-    if (pipe != &s.report && !spec.pipe_io) continue;
+  for (Pipe* pipe : {&s.in, &s.out, &s.report, &s.gate}) {
+    if ((pipe == &s.in || pipe == &s.out) && !spec.pipe_io) continue;
+    if (pipe == &s.gate && !spec.gate) continue;
     Result<Pipe> made = make_pipe();
     if (!made) return fail(made.error());
     *pipe = std::move(*made);
@@ -273,7 +291,13 @@ void write_oom_score(int added, Prepared* out) {
   fmt::format_to_n(out->oom_score.data(), out->oom_score.size() - 1, "{}", score);
 }
 
-Result<std::unique_ptr<Process>> start(const ProcessSpec& spec) {
+// A child before its program has begun.
+struct Forked {
+  std::unique_ptr<RealProcess> process;
+  Fd report, gate;
+};
+
+Result<Forked> start(const ProcessSpec& spec) {
   if (spec.argv.empty()) return fail(Code::kInternal, "a process needs a program");
   Prepared p;
   Result<std::string> program = find_program(spec.argv[0]);
@@ -290,6 +314,7 @@ Result<std::unique_ptr<Process>> start(const ProcessSpec& spec) {
   p.stdout_fd = spec.pipe_io ? streams->out.write.get() : quiet;
   p.stderr_fd = quiet;
   p.report_fd = streams->report.write.get();
+  p.gate_fd = streams->gate.read.get();
   p.cwd = spec.cwd.empty() ? nullptr : spec.cwd.c_str();
   p.detached = spec.detached;
   p.batch = spec.batch;
@@ -304,22 +329,32 @@ Result<std::unique_ptr<Process>> start(const ProcessSpec& spec) {
   if (pid < 0) return fail(os_error("cannot start " + spec.argv[0], errno));
   if (pid == 0) become(p);
   if (!spec.detached) ::setpgid(pid, pid);  // both sides set it: no window without a group
-  auto process = std::make_unique<RealProcess>(pid, spec.detached, std::move(streams->in.write),
-                                               std::move(streams->out.read));
-  streams->report.write.reset();
+  return Forked{std::make_unique<RealProcess>(pid, spec.detached, std::move(streams->in.write),
+                                              std::move(streams->out.read)),
+                std::move(streams->report.read), std::move(streams->gate.write)};
+}
+
+// Through the gate, until its program runs or cannot.
+Result<std::unique_ptr<Process>> let_go(const ProcessSpec& spec, Forked forked) {
+  if (spec.gate) {
+    if (Result<void> may = spec.gate(forked.process->pid()); !may) return fail(may.error());
+    // Where nobody reads it, the child has ended: its exit says how.
+    [[maybe_unused]] const ssize_t sent = ::write(forked.gate.get(), "1", 1);
+    forked.gate.reset();
+  }
   int err = 0;
-  if (::read(streams->report.read.get(), &err, sizeof err) == sizeof err) {
-    process->wait(Millis(1000));
+  if (::read(forked.report.get(), &err, sizeof err) == sizeof err) {
+    forked.process->wait(Millis(1000));
     return fail(os_error("cannot start " + spec.argv[0], err));
   }
-  return process;
+  return std::move(forked.process);
 }
 
 }  // namespace
 
 struct Spawner::Order {
   const ProcessSpec& spec;
-  std::optional<Result<std::unique_ptr<Process>>> answer;
+  std::optional<Result<Forked>> answer;
 };
 
 Spawner::Spawner() : thread_([this] { run(); }) {}
@@ -342,7 +377,9 @@ Result<std::unique_ptr<Process>> Spawner::spawn(const ProcessSpec& spec) {
   changed_.wait(lock, [&order] { return order.answer.has_value(); });
   order_ = nullptr;
   changed_.notify_all();
-  return std::move(*order.answer);
+  lock.unlock();
+  if (!*order.answer) return fail(order.answer->error());
+  return let_go(spec, std::move(**order.answer));
 }
 
 void Spawner::run() {

@@ -96,6 +96,74 @@ TEST(Process, DiesWithItsParent) {
   EXPECT_TRUE(dead);
 }
 
+TEST(Process, WaitsAtItsGate) {
+  const std::unique_ptr<Os> os = make_real_os();
+  const std::string mark = std::filesystem::temp_directory_path() /
+                           ("gantry_gate_" + std::to_string(::getpid()));
+  std::filesystem::remove(mark);
+  int told = 0;
+  const auto spec = [&](std::function<Result<void>(int)> gate) {
+    return ProcessSpec{.argv = {"touch", mark}, .gate = std::move(gate)};
+  };
+  auto refused = os->spawn(spec([&](int pid) -> Result<void> {
+    told = pid;
+    os->sleep(Millis(50));
+    EXPECT_GT(*os->start_time(pid), 0U);
+    EXPECT_FALSE(std::filesystem::exists(mark));
+    return fail(Code::kDiskFull, "cannot write it down");
+  }));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kDiskFull);
+  EXPECT_TRUE(gone(told));
+  EXPECT_FALSE(std::filesystem::exists(mark));
+  auto admitted = os->spawn(spec([&](int pid) -> Result<void> {
+    told = pid;
+    return {};
+  }));
+  ASSERT_TRUE(admitted);
+  EXPECT_EQ((*admitted)->pid(), told);
+  EXPECT_TRUE((*admitted)->wait(Millis(5000))->ok());
+  EXPECT_TRUE(std::filesystem::remove(mark));
+  auto missing = os->spawn({.argv = {"/etc/passwd"}, .gate = [](int) { return Result<void>{}; }});
+  EXPECT_EQ(missing.error().code, Code::kPermission);
+}
+
+// The daemon is killed between fork and the row: its child ends before it was anything, and holds
+// none of the daemon's locks while it waits.
+TEST(Process, EndsAtItsGateWithItsParent) {
+  const std::string lock = std::filesystem::temp_directory_path() /
+                           ("gantry_gate_lock_" + std::to_string(::getpid()));
+  std::array<int, 2> fds{};
+  ASSERT_EQ(::pipe(fds.data()), 0);
+  const pid_t middle = ::fork();
+  if (middle == 0) {
+    const std::unique_ptr<Os> os = make_real_os();
+    const auto locked = lock_file(lock);
+    (void)os->spawn({.argv = {"sleep", "100"}, .gate = [&](int pid) -> Result<void> {
+      if (!locked || ::write(fds[1], &pid, sizeof pid) < 0) ::_exit(1);
+      ::pause();
+      return {};
+    }});
+  }
+  int pid = 0;
+  ASSERT_EQ(::read(fds[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+  const std::unique_ptr<Os> os = make_real_os();
+  const std::string link = "/proc/" + std::to_string(pid) + "/fd";
+  size_t open = 0;
+  for (int i = 0; i < 500 && open != 5; ++i, os->sleep(Millis(2))) open = os->list(link)->size();
+  EXPECT_EQ(open, 5U);  // input, output, errors, the gate and the way to tell
+  ::kill(middle, SIGKILL);
+  ::waitpid(middle, nullptr, 0);
+  EXPECT_TRUE(lock_file(lock));
+  bool dead = false;
+  for (int i = 0; i < 500 && !dead; ++i) {
+    dead = gone(pid) || !os->pss(pid);
+    if (!dead) os->sleep(Millis(10));
+  }
+  EXPECT_TRUE(dead);
+  std::filesystem::remove(lock);
+}
+
 TEST(Process, SecretsStayHere) {
   EXPECT_TRUE(is_secret_variable("GANTRY_API_KEY"));
   EXPECT_TRUE(is_secret_variable("hf_token"));
@@ -151,12 +219,12 @@ TEST(Process, IsKilledByWhoKnowsWhenItStarted) {
   ASSERT_TRUE((*parent)->read_line(Millis(5000), KiB(1)));
   const int pid = (*parent)->pid();
   const uint64_t started = *os->start_time(pid);
-  os->kill_group(pid, started + 1);
+  os->kill_group(pid, started + 1, SIGKILL);
   EXPECT_FALSE((*parent)->wait(Millis(50)));
-  os->kill_group(pid, started);
+  os->kill_group(pid, started, SIGKILL);
   EXPECT_EQ((*parent)->wait(Millis(5000))->signal, SIGKILL);
-  os->kill_group(pid, started);  // gone: nothing happens
-  os->kill_group(-1, 0);         // nor here, or this test would be gone
+  os->kill_group(pid, started, SIGKILL);  // gone: nothing happens
+  os->kill_group(-1, 0, SIGKILL);         // nor here, or this test would be gone
 }
 
 TEST(Process, GroupsAreAskedForTheirProcessorTime) {

@@ -57,7 +57,14 @@ struct ModelConfig {
   std::optional<Bytes> memory;       // declared need of an external command
   std::string stream;  // "auto", "off", a preset, layers that stay; empty: the file's
   std::optional<Growth> growth;      // absent: the file's
+  bool whole_device = false;         // nobody else on the device it runs on
   DemandConfig demand;
+};
+
+// Models that never share a device, by kind, purpose or name: two whom different words mean.
+struct ExclusiveConfig {
+  std::vector<std::string> classes;
+  std::optional<Bytes> below;  // on devices with less than this; absent: on all
 };
 
 struct GroupConfig {
@@ -87,6 +94,8 @@ struct Config {
   uint32_t linger_s = 10;  // a shared daemon leaves that long after the last client and job
   std::vector<ModelConfig> models;
   std::vector<GroupConfig> groups;
+  std::vector<ExclusiveConfig> exclusive;
+  std::string lease_dir;  // of all users' daemons; default: /dev/shm/gantry-leases; "none": not
 };
 
 // One file. Errors are kCorrupt with "FILE:LINE:COLUMN: cause".

@@ -84,6 +84,36 @@ Result<void> read_reserve(ConfigReader& reader, const YamlNode& node, FileKeySta
   return {};
 }
 
+// A list of two or more words, or such a list as `never` with the size `below` which it counts.
+Result<void> read_exclusive(ConfigReader& reader, const YamlNode& node, FileKeyState* state) {
+  if (node.kind != YamlNode::Kind::kList) {
+    return fail(reader.error(node, "exclusive is no list", "for example [[vision, language]]"));
+  }
+  std::vector<ExclusiveConfig> all;
+  for (const YamlNode& item : node.items) {
+    ExclusiveConfig one;
+    const bool map = item.kind == YamlNode::Kind::kMap;
+    const YamlNode* never = map ? item.find("never") : &item;
+    for (const YamlEntry& entry : item.entries) {
+      if (entry.key.text == "never" || entry.key.text == "below") continue;
+      return fail(reader.error(entry.key, "unknown key " + in_quotes(entry.key.text),
+                               "never and below"));
+    }
+    if (never == nullptr) return fail(reader.error(item, "who is never beside whom?", "never"));
+    if (auto words = into(reader.texts(*never), &one.classes); !words) return words;
+    if (one.classes.size() < 2) {
+      return fail(reader.error(*never, "two words at least say who is never beside whom",
+                               "kinds, purposes or names of models"));
+    }
+    if (const YamlNode* below = map ? item.find("below") : nullptr) {
+      if (auto size = into(reader.bytes(*below), &one.below); !size) return size;
+    }
+    all.push_back(std::move(one));
+  }
+  state->config->exclusive = std::move(all);
+  return {};
+}
+
 Result<void> refuse_key(ConfigReader& reader, const YamlNode& node, FileKeyState*) {
   return fail(reader.error(node, "a secret in the config file",
                            "put it in a file of mode 0600 and name that with api_key_file, or "
@@ -146,6 +176,12 @@ constexpr FileKey kFileKeys[] = {
     {"keep_days", Shape::kCount, "days after which an ended job goes with its result; 0: never",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(r.count(n, 0, kKeepDaysMax), &s->config->keep_days);
+     }},
+    {"exclusive", Shape::kExclusive, "kinds, purposes or names of models that never share a device",
+     read_exclusive},
+    {"lease_dir", Shape::kText, "folder in which all users' daemons tell what they hold; or none",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.text(n), &s->config->lease_dir);
      }},
     {"prefer", Shape::kPrefer, "what plans make least of: time (speed) or joules (energy)",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
@@ -315,6 +351,10 @@ constexpr ModelKey kModelKeys[] = {
     {"growth", Shape::kGrowth, "when it outgrows what it was given: warn, stop or move",
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(growth_word(r, n), &s->model->growth);
+     }},
+    {"whole_device", Shape::kFlag, "nobody else on the device that it runs on",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.flag(n), &s->model->whole_device);
      }},
     {"purpose", Shape::kText, "what it is for, for a person",
      read_demand_text<&DemandConfig::purpose>},

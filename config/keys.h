@@ -13,7 +13,8 @@ namespace gantry {
 // What a value looks like; the schema is made from it.
 enum class Shape {
   kText, kTexts, kFlag, kCount, kBytes, kBudget, kCacheType, kModelKind, kStream, kGrowth,
-  kReserve, kEnv, kMacros, kModels, kGroups, kNumber, kLatency, kAllow, kShortage, kPrefer, kAny
+  kReserve, kEnv, kMacros, kModels, kGroups, kNumber, kLatency, kAllow, kShortage, kPrefer,
+  kExclusive, kAny
 };
 
 // Filled while a file is read.

@@ -78,5 +78,22 @@ TEST(Keys, ListenAddresses) {
   }
 }
 
+TEST(Keys, WhoIsNeverBesideWhom) {
+  const auto config = parse_config(
+      "exclusive:\n  - [vision, language]\n  - {never: [a, b, c], below: 8GiB}\n", "f");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->exclusive.size(), 2U);
+  EXPECT_EQ(config->exclusive[0].classes, (std::vector<std::string>{"vision", "language"}));
+  EXPECT_FALSE(config->exclusive[0].below);
+  EXPECT_EQ(config->exclusive[1].classes.size(), 3U);
+  EXPECT_EQ(config->exclusive[1].below, GiB(8));
+  for (const char* bad : {"vision", "[vision, language]", "[[vision]]", "[{below: 8GiB}]",
+                          "[{never: [a, b], above: 8GiB}]", "[{never: [a, b], below: much}]"}) {
+    const auto refused = parse_config("exclusive: " + std::string(bad) + "\n", "f");
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_TRUE(refused.error().message.starts_with("f:1:")) << refused.error().message;
+  }
+}
+
 }  // namespace
 }  // namespace gantry

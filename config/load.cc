@@ -231,7 +231,7 @@ Result<void> read_files(Os& os, const std::string& file, FileKeyState* state) {
 Result<void> read_environment(Os& os, FileKeyState* state) {
   for (const char* key : {"listen", "state_dir", "models_dir", "ram_budget", "vram_budget",
                           "api_key_file", "allowed_hosts", "allowed_origins", "idle_unload_s",
-                          "linger_s", "prefer", "compute_type"}) {
+                          "linger_s", "prefer", "compute_type", "lease_dir"}) {
     std::string name = "GANTRY_";
     for (const char* c = key; *c != '\0'; ++c) {
       name += *c == '_' ? '_' : static_cast<char>(*c - 'a' + 'A');

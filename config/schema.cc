@@ -56,6 +56,13 @@ json shape_json(Shape shape) {
     case Shape::kAllow: return {{"type", "array"}, {"items", {{"enum", allowed_words()}}}};
     case Shape::kShortage: return {{"type", "array"}, {"items", {{"enum", kShortages}}}};
     case Shape::kPrefer: return {{"enum", kPreferences}};
+    case Shape::kExclusive: {
+      const json map = {{"type", "object"},
+                        {"properties", {{"never", texts}, {"below", shape_json(Shape::kBytes)}}},
+                        {"required", {"never"}},
+                        {"additionalProperties", false}};
+      return {{"type", "array"}, {"items", {{"oneOf", {texts, map}}}}};
+    }
     case Shape::kAny: return json::object();
   }
   return json::object();

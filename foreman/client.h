@@ -92,6 +92,8 @@ struct LedgerStatus {
   Bytes budget;
   Bytes booked;
   Bytes measured_peak;  // summed PSS of all workers, highest seen since the start
+  Bytes elsewhere;      // leased by daemons and programs of other users
+  std::vector<Holder> strangers;  // who holds its memory without any lease, as far as can be seen
 };
 
 // Which jobs that have ended are to go with their results; the configuration's rule where neither
@@ -142,6 +144,7 @@ class ForemanClient {
 
   virtual std::vector<ModelStatus> models() = 0;  // never loads anything
   virtual std::vector<LedgerStatus> ledger() = 0;
+  virtual std::vector<LeaseStatus> leases() = 0;  // of this daemon, then those of others
   // Predicted and measured, newest first; of all models where `model` is empty.
   [[nodiscard]] virtual Result<std::vector<LoadSeen>> history(const std::string& model,
                                                               uint32_t limit) = 0;

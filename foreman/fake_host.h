@@ -2,6 +2,8 @@
 // so that the scheduler is judged by what happened and not by what it says.
 #pragma once
 
+#include <signal.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -62,9 +64,11 @@ class FakeHost final : public RealFiles {
   }
   [[nodiscard]] Result<Bytes> pss(int pid) override;
   [[nodiscard]] Result<uint64_t> start_time(int pid) override;
-  void kill_group(int pid, uint64_t start_ticks) override {
+  void kill_group(int pid, uint64_t start_ticks, int signal) override {
     const std::lock_guard lock(mutex_);
     kills.push_back(pid);
+    signals.push_back(signal);
+    if (signal != SIGKILL && stubborn) return;
     const auto process = foreign.find(pid);
     if (process != foreign.end() && process->second == start_ticks) foreign.erase(process);
   }
@@ -84,7 +88,8 @@ class FakeHost final : public RealFiles {
 
   // Processes of nobody's: pid to start time. Set before use; kill() ends them.
   std::map<int, uint64_t> foreign;
-  std::vector<int> kills;
+  std::vector<int> kills, signals;
+  bool stubborn = false;  // they go on after SIGTERM
 
  private:
   friend class FakeWorker;

@@ -71,7 +71,9 @@ inline WorkerFactory FakeHost::factory() {
       script = scripts_[spec.model];
     }
     if (script.missing) return fail(Code::kNotFound, "the program is not installed");
-    return std::make_unique<FakeWorker>(*this, spec.model, script);
+    auto worker = std::make_unique<FakeWorker>(*this, spec.model, script);
+    if (Result<void> may = spec.gate(worker->pid()); !may) return fail(may.error());
+    return worker;
   };
 }
 

@@ -26,6 +26,7 @@ namespace gantry {
 namespace {
 
 constexpr size_t kIdempotencyKeyMax = 256;
+constexpr Millis kStrangersKept{10'000};
 
 Error stopping_error() {
   return {Code::kUnavailable, "the daemon is stopping", "start it again"};
@@ -40,6 +41,16 @@ std::vector<std::pair<std::string, std::string>> device_environment(const Device
   if (kind == "ROCm") return {{"HIP_VISIBLE_DEVICES", number}};
   if (kind == "Vulkan") return {{"GGML_VK_VISIBLE_DEVICES", number}};
   return {};
+}
+
+// What a device is called among all daemons of the machine (docs/queue.md).
+std::map<std::string, std::string> device_identities(const Machine& machine) {
+  std::map<std::string, std::string> names = {{"cpu", "host"}};
+  for (const Device& device : machine.devices) {
+    if (device.kind == DeviceKind::kCpu) continue;
+    names[device.name] = device.bus.empty() ? "name:" + device.backend : "pci:" + device.bus;
+  }
+  return names;
 }
 
 // Opened, not read: whether this user may is the question.
@@ -79,6 +90,10 @@ struct Foreman::Parts {
   Events events;
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<Cgroups> cgroups;
+  std::unique_ptr<LeaseFolder> shared;
+  Mutex seen_mutex;
+  std::vector<LiveDevice> seen;  // accelerators and who holds their memory
+  std::optional<Millis> seen_at;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<EngineAnswers> engine;
   std::unique_ptr<Roster> roster;
@@ -143,6 +158,8 @@ Result<void> Foreman::begin() {
   };
   p.sampler = std::make_unique<Sampler>(
       p.os, p.clock, SamplerOptions{Millis(20), on_device(budgets, "cpu"), over_budget});
+  join_others();
+  const std::map<std::string, std::string> identities = device_identities(p.machine);
   p.scheduler = std::make_unique<Scheduler>(
       SchedulerOptions{&p.os, &p.clock, p.log, p.store.get(), p.sampler.get(), options.factory,
                        budgets, read_boot_id(p.os), p.options.live.get(),
@@ -150,7 +167,8 @@ Result<void> Foreman::begin() {
                          return p.roster->find(model, true, rooms);
                        },
                        std::chrono::seconds(options.config.wait_s),
-                       std::chrono::seconds(options.config.hung_s), p.cgroups.get()});
+                       std::chrono::seconds(options.config.hung_s), p.cgroups.get(),
+                       p.shared.get(), identities, ceilings(budgets, identities)});
   if (Result<void> recovered = recover(); !recovered) return recovered;
   p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &p.machine,
                                                     p.store.get(), options.cards, &p.clock,
@@ -160,6 +178,42 @@ Result<void> Foreman::begin() {
       &options.executors, p.jobs_dir, options.job_threads});
   p.runner->start();
   return {};
+}
+
+// Without the folder this daemon goes on as if it were alone.
+void Foreman::join_others() {
+  Parts& p = *parts_;
+  const std::string& dir = p.options.config.lease_dir;
+  if (dir.empty() || dir == "none") return;
+  Result<std::unique_ptr<LeaseFolder>> folder = open_lease_folder(
+      p.os, dir, read_boot_id(p.os), sha256_hex(p.options.state_dir).substr(0, 16));
+  if (folder) {
+    p.shared = std::move(*folder);
+  } else {
+    p.log->warn("lease_folder", {{"error", folder.error().message}});
+  }
+}
+
+// What is free now, and what others have taken of it under leases that will end.
+Shares Foreman::ceilings(const Shares& budgets,
+                         const std::map<std::string, std::string>& identities) {
+  Parts& p = *parts_;
+  if (!p.shared) return {};
+  const std::vector<SharedLease> others = p.shared->others();
+  Shares all;
+  for (const Share& budget : budgets) {
+    const auto device = std::ranges::find(p.machine.devices, budget.device, &Device::name);
+    const bool host = budget.device == "cpu";
+    if (!host && device == p.machine.devices.end()) continue;
+    Bytes sum = host ? p.machine.memory.usable() : device->free;
+    for (const SharedLease& lease : others) {
+      if (lease.device != identities.at(budget.device)) continue;
+      sum += taken_of(p.os, lease.bytes, lease.pid, budget.device,
+                      host ? std::vector<Holder>{} : device->holders);
+    }
+    all.push_back({budget.device, std::max(sum, budget.bytes)});
+  }
+  return all;
 }
 
 void Foreman::use_real_parts() {
@@ -193,8 +247,9 @@ void Foreman::use_real_parts() {
   }
   if (!options.decoder) {
     options.decoder = [&p](MediaTool tool, const std::string& file, const std::string& wav,
-                           const http::Cancel& cancel, const std::function<void(int)>& on_start) {
-      return decode_audio(p.os, p.options.worker_context, tool, file, wav, cancel, on_start);
+                           const http::Cancel& cancel,
+                           const std::function<Result<void>(int)>& gate) {
+      return decode_audio(p.os, p.options.worker_context, tool, file, wav, cancel, gate);
     };
   }
 }
@@ -215,6 +270,7 @@ Result<void> Foreman::recover() {
                                                    {{row.device, std::min(row.bytes, room)}});
     if (!booked) p.log->error("orphan_not_booked", {{"model", row.model}});
   }
+  if (p.shared) p.shared->clean();
   Result<std::vector<Job>> recovered = p.store->recover(p.clock.wall());
   if (!recovered) return fail(recovered.error());
   for (const Job& job : *recovered) {
@@ -268,7 +324,7 @@ class Foreman::ProgramLease final : public DeviceLease {
   // Nobody is given the bytes before the process is gone, wherever the connection is.
   ~ProgramLease() override {
     const bool there = os_.start_time(pid_).value_or(0) == start_ticks_ && os_.pss(pid_);
-    if (there) hold_->leave_to(pid_, start_ticks_);
+    if (there) hold_->leave();
   }
   int64_t token() const override { return hold_->token(); }
   Bytes bytes() const override { return bytes_; }
@@ -309,9 +365,11 @@ Result<std::unique_ptr<DeviceLease>> Foreman::lease(const LeaseWish& wish,
                 "ask for less, or raise the budget");
   }
   Result<std::unique_ptr<Hold>> hold =
-      p.scheduler->hold(wish.program, {{wish.device, bytes}}, cancel, wish.priority, true);
+      p.scheduler->hold(wish.program,
+                        {{{wish.device, bytes, {}, {}, wish.whole}}, true, wish.limit}, cancel,
+                        wish.priority);
   if (!hold) return fail(hold.error());
-  (*hold)->started(wish.pid);
+  if (Result<void> recorded = (*hold)->started(wish.pid); !recorded) return fail(recorded.error());
   return std::make_unique<ProgramLease>(p.os, wish.pid, *started, bytes, std::move(*hold),
                                         device_environment(*device));
 }
@@ -343,11 +401,11 @@ Result<StepReport> Foreman::decode_with(MediaTool tool, const std::string& file,
     report.predicted += need.total();
   }
   Result<std::unique_ptr<Hold>> hold =
-      p.scheduler->hold(name, shares, cancel, p.runner->priority_of(cancel));
+      p.scheduler->hold(name, {std::move(shares)}, cancel, p.runner->priority_of(cancel));
   if (!hold) return fail(hold.error());
   const auto begun = p.clock.steady();
   Result<Millis> decoded = p.options.decoder(tool, file, wav, cancel,
-                                             [&](int pid) { (*hold)->started(pid); });
+                                             [&](int pid) { return (*hold)->started(pid); });
   if (!decoded) return fail(decoded.error());
   report.name = "decode " + base_name(file);
   report.model = name;
@@ -619,12 +677,63 @@ std::vector<ModelStatus> Foreman::models() {
   return all;
 }
 
+// Whoever holds memory of an accelerator and has no lease, of ours or of others. Asking takes a
+// process of its own: not for every look at the ledger.
+std::vector<Holder> Foreman::strangers(const std::string& device,
+                                       const std::vector<SharedLease>& others) {
+  Parts& p = *parts_;
+  const std::lock_guard lock(p.seen_mutex);
+  const Millis now = p.clock.steady();
+  if (!p.seen_at || now - *p.seen_at >= kStrangersKept) {
+    std::vector<std::string> names;
+    for (const Device& known : p.machine.devices) {
+      if (known.kind != DeviceKind::kCpu) names.push_back(known.name);
+    }
+    p.seen = names.empty() ? std::vector<LiveDevice>{} : p.options.live->look(names);
+    p.seen_at = now;
+  }
+  const auto found = std::ranges::find(p.seen, device, &LiveDevice::device);
+  if (found == p.seen.end()) return {};
+  std::vector<Holder> all = found->holders;
+  std::erase_if(all, [&](const Holder& holder) {
+    const std::vector<LeaseRow> rows = p.scheduler->leases();
+    return std::ranges::find(rows, holder.pid, &LeaseRow::pid) != rows.end() ||
+           std::ranges::find(others, holder.pid, &SharedLease::pid) != others.end();
+  });
+  return all;
+}
+
 std::vector<LedgerStatus> Foreman::ledger() {
   std::vector<LedgerStatus> all;
+  const std::vector<SharedLease> others = parts_->scheduler->elsewhere();
   for (const Share& budget : budgets_of(parts_->machine, parts_->options.config)) {
     const bool host = budget.device == "cpu";
     all.push_back({budget.device, budget.bytes, parts_->scheduler->booked(budget.device),
                    host ? parts_->sampler->total_peak() : Bytes{}});
+    for (const SharedLease& lease : others) {
+      if (lease.device == budget.device) all.back().elsewhere += lease.bytes;
+    }
+    if (!host) all.back().strangers = strangers(budget.device, others);
+  }
+  return all;
+}
+
+// Moments since the machine's start, as times of the clock as it is set now.
+std::vector<LeaseStatus> Foreman::leases() {
+  Parts& p = *parts_;
+  const WallTime started = p.clock.wall() - p.clock.boot();
+  std::vector<LeaseStatus> all;
+  for (const LeaseRow& row : p.scheduler->leases()) {
+    LeaseStatus status{row.token, row.model, row.program, row.pid, row.device, row.bytes,
+                       row.whole, started + row.granted, started + row.heartbeat};
+    if (row.deadline) status.deadline = started + *row.deadline;
+    all.push_back(std::move(status));
+  }
+  for (const SharedLease& lease : p.scheduler->elsewhere()) {
+    LeaseStatus status{lease.token, lease.program, lease.daemon.empty(), lease.pid, lease.device,
+                       lease.bytes, lease.whole, p.clock.wall(), p.clock.wall()};
+    status.uid = lease.uid;
+    all.push_back(std::move(status));
   }
   return all;
 }

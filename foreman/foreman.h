@@ -30,7 +30,7 @@ namespace gantry {
 // decode_audio without its machine.
 using Decoder = std::function<Result<Millis>(
     MediaTool tool, const std::string& file, const std::string& wav, const http::Cancel& cancel,
-    const std::function<void(int pid)>& on_start)>;
+    const std::function<Result<void>(int pid)>& gate)>;
 
 struct ForemanOptions {
   std::string state_dir;
@@ -89,6 +89,7 @@ class Foreman final : public ForemanClient {
   [[nodiscard]] Result<std::string> log(const std::string& model, Bytes max) override;
   std::vector<ModelStatus> models() override;
   std::vector<LedgerStatus> ledger() override;
+  std::vector<LeaseStatus> leases() override;
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string& model,
                                                       uint32_t limit) override;
   std::vector<LoadSeen> last_loads() override;
@@ -100,6 +101,9 @@ class Foreman final : public ForemanClient {
   explicit Foreman(std::unique_ptr<Parts> parts);
   [[nodiscard]] Result<void> begin();
   void use_real_parts();  // where the options name no other
+  std::vector<Holder> strangers(const std::string& device, const std::vector<SharedLease>& others);
+  void join_others();     // of the machine, by the folder of leases
+  Shares ceilings(const Shares& budgets, const std::map<std::string, std::string>& identities);
   [[nodiscard]] Result<void> recover();
   [[nodiscard]] Result<void> check(const JobSpec& spec) const;
   [[nodiscard]] Result<void> check_wishes(const JobSpec& spec) const;

@@ -246,10 +246,10 @@ TEST_F(ForemanTest, WatchersHearOfTooMuchMemory) {
 TEST_F(ForemanTest, DecodingHasALeaseOfItsOwn) {
   Bytes booked;
   decoder = [&](MediaTool tool, const std::string&, const std::string& wav, const http::Cancel&,
-                const std::function<void(int)>& on_start) -> Result<Millis> {
+                const std::function<Result<void>(int)>& gate) -> Result<Millis> {
     host.foreign[77'000'000] = 5;
     EXPECT_EQ(tool, MediaTool::kSmall);
-    on_start(77'000'000);
+    if (Result<void> may = gate(77'000'000); !may) return fail(may.error());
     booked = foreman->ledger()[0].booked;
     std::ofstream(wav) << "wav";
     return Millis(1000);
@@ -308,6 +308,66 @@ TEST_F(ForemanTest, AFullDiskRefusesButKeepsWhatWasAccepted) {
   EXPECT_EQ(foreman->jobs({.limit = 1000})->size(), accepted);
   const std::vector<Job> kept = *foreman->jobs({.limit = 1000});
   for (const Job& job : kept) EXPECT_EQ(wait(job.id).state, JobState::kDone);
+}
+
+class ProgramTest : public ForemanBench {
+ protected:
+  void SetUp() override {
+    Device card;
+    card.name = "gpu0";
+    card.kind = DeviceKind::kGpu;
+    card.backend = "CUDA0";
+    card.bus = "0000:01:00.0";
+    card.total = card.free = GiB(8);
+    machine.devices.push_back(card);
+    host.foreign = {{50'000'001, 11}, {50'000'002, 22}};
+    ASSERT_TRUE(start());
+    live->set("gpu0", GiB(8));
+  }
+  LeaseWish wish(Millis limit) const {
+    return {"gpu0", GiB(5), false, "train", 50'000'001, 0, limit};
+  }
+  const http::Cancel never_{false};
+};
+
+TEST_F(ProgramTest, IsToldWhenItsTimeIsOver) {
+  auto lease = foreman->lease(wish(Millis(200)), never_);
+  ASSERT_TRUE(lease) << lease.error().message;
+  const std::vector<LeaseStatus> leases = foreman->leases();
+  ASSERT_EQ(leases.size(), 1U);
+  EXPECT_EQ(leases[0].holder, "train");
+  EXPECT_EQ(leases[0].pid, 50'000'001);
+  ASSERT_TRUE(leases[0].deadline);
+  EXPECT_EQ(*leases[0].deadline - leases[0].since, Millis(200));
+  until([&] { return !host.start_time(50'000'001); });
+  EXPECT_THAT(host.signals, testing::ElementsAre(SIGTERM));
+  EXPECT_EQ(foreman->leases().size(), 1U);  // until whoever waits for its end has seen it
+  lease->reset();
+  EXPECT_TRUE(foreman->leases().empty());
+}
+
+TEST_F(ProgramTest, WithoutALimitIsLeftAlone) {
+  auto lease = foreman->lease(wish(Millis(0)), never_);
+  ASSERT_TRUE(lease);
+  EXPECT_FALSE(foreman->leases()[0].deadline);
+  auto other = foreman->lease({"gpu0", GiB(1), false, "late", 50'000'002, 0, Millis(1)}, never_);
+  until([&] { return !host.start_time(50'000'002); });
+  EXPECT_THAT(host.kills, testing::ElementsAre(50'000'002));
+}
+
+TEST_F(ProgramTest, StrangersAreSeenAndThoseWithALeaseAreNone) {
+  live->set("gpu0", GiB(1), {{50'000'001, "train", GiB(5)}, {50'000'002, "game", GiB(2)}});
+  auto lease = foreman->lease(wish(Millis(0)), never_);
+  ASSERT_TRUE(lease);
+  const std::vector<LedgerStatus> ledger = foreman->ledger();
+  ASSERT_EQ(ledger.size(), 2U);
+  EXPECT_TRUE(ledger[0].strangers.empty());
+  ASSERT_EQ(ledger[1].strangers.size(), 1U);
+  EXPECT_EQ(ledger[1].strangers[0].name, "game");
+  EXPECT_EQ(ledger[1].strangers[0].bytes, GiB(2));
+  const int looks = live->looks();
+  (void)foreman->ledger();
+  EXPECT_EQ(live->looks(), looks);  // asking costs a process
 }
 
 }  // namespace

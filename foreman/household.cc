@@ -2,6 +2,7 @@
 #include "foreman/household.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "plan/levers.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 // A quarter of what is wished is the least where nothing else is said.
 constexpr uint32_t kContextShare = 4;
+constexpr const char* kHost = "cpu";
 
 Result<void> set_levers(const DemandConfig& config, Wish* wish) {
   for (const std::string& word : config.allow) {
@@ -31,6 +33,26 @@ Result<void> set_levers(const DemandConfig& config, Wish* wish) {
     }
   }
   return {};
+}
+
+// Those whom the groups keep from `name`, on whatever device.
+std::vector<std::string> never_beside(const Config& config, const std::string& name) {
+  if (config.groups.empty()) return {};
+  Demand demand;
+  for (const ModelConfig& model : config.models) demand.wishes.push_back({.name = model.name});
+  add_groups(config, &demand);
+  std::vector<std::string> others;
+  for (const std::vector<std::string>& apart : demand.apart) {
+    if (std::ranges::find(apart, name) == apart.end()) continue;
+    std::ranges::copy_if(apart, std::back_inserter(others),
+                         [&](const std::string& other) { return other != name; });
+  }
+  return others;
+}
+
+Bytes total_of(const Machine& machine, const std::string& device) {
+  const auto found = std::ranges::find(machine.devices, device, &Device::name);
+  return found == machine.devices.end() ? machine.memory.total : found->total;
 }
 
 bool holds(const GroupConfig& group, const std::string& name) {
@@ -83,6 +105,33 @@ void add_groups(const Config& config, Demand* demand) {
     if (!group.exclusive) continue;
     for (const std::string& member : members) {
       for (const std::string& other : others) demand->apart.push_back({member, other});
+    }
+  }
+}
+
+void keep_apart(const Config& config, const Machine& machine, const ModelConfig& model,
+                Loadable* loadable) {
+  const std::string name = model.name.substr(0, model.name.find('#'));  // whichever way it streams
+  const std::vector<std::string> others = never_beside(config, name);
+  for (Share& share : loadable->shares) {
+    // Every worker has some host memory: that is where two of them meet for certain.
+    if (share.device == kHost && !others.empty()) {
+      share.is.push_back("model " + name);
+      for (const std::string& other : others) share.never.push_back("model " + other);
+    }
+    // Who runs on an accelerator is not in the way of those who run on the processor.
+    if (share.device == kHost && loadable->device != kHost) continue;
+    share.whole = model.whole_device && share.device == loadable->device;
+    for (size_t i = 0; i < config.exclusive.size(); ++i) {
+      const ExclusiveConfig& rule = config.exclusive[i];
+      if (rule.below && total_of(machine, share.device) >= *rule.below) continue;
+      const auto own = [&](const std::string& word) {
+        return word == loadable->kind || word == model.demand.purpose || word == name;
+      };
+      if (std::ranges::none_of(rule.classes, own)) continue;
+      for (const std::string& word : rule.classes) {
+        (own(word) ? share.is : share.never).push_back(std::to_string(i) + " " + word);
+      }
     }
   }
 }

@@ -1,7 +1,9 @@
 // From configuration to the demand of a household.
 #pragma once
 
+#include "audit/machine.h"
 #include "config/config.h"
+#include "foreman/loadable.h"
 #include "plan/demand.h"
 
 namespace gantry {
@@ -14,5 +16,10 @@ namespace gantry {
 // member is loaded at a time; `exclusive` members are never beside models of other groups, unless
 // those are `persistent`; `persistent` members stay loaded, where they do not swap.
 void add_groups(const Config& config, Demand* demand);
+
+// The same and `exclusive` and `whole_device`, for the moment at which a device is given: what of
+// its shares may not be beside others.
+void keep_apart(const Config& config, const Machine& machine, const ModelConfig& model,
+                Loadable* loadable);
 
 }  // namespace gantry

@@ -59,29 +59,34 @@ void Scheduler::keep(Instance& instance) {
   put_away(instance);
 }
 
+// What is done about a worker before its program begins: there is no moment at which it has memory
+// and its lease does not name it. We may be killed at any.
+Result<void> Scheduler::admit(Instance& instance, int pid) {
+  const Loadable& loadable = instance.model->loadable;
+  instance.pid = pid;
+  if (options_.cgroups != nullptr) {
+    instance.cgroup = options_.cgroups->put(pid, loadable.name, limits_of(loadable));
+  }
+  return record(instance.token, loadable.name, loadable.shares, pid, false, kWorkerReadyMax);
+}
+
 // From the lease's row to a worker that answers.
 Result<void> Scheduler::start(Instance& instance) {
   const Loadable& loadable = instance.model->loadable;  // not replaced while loaded
   const auto begun = options_.clock->steady();
-  std::vector<LeaseRow> rows;
-  for (const Share& share : loadable.shares) {
-    rows.push_back({instance.token, share.device, share.bytes, loadable.name, 0, 0, ""});
-  }
-  if (Result<void> added = options_.store->add_lease(rows); !added) return added;
-  Result<std::unique_ptr<Worker>> worker = options_.factory(loadable.spec);
+  Result<void> admitted;
+  WorkerSpec spec = loadable.spec;
+  spec.gate = [&](int pid) { return admitted = admit(instance, pid); };
+  Result<std::unique_ptr<Worker>> worker = options_.factory(spec);
+  if (!admitted) return admitted;  // in its own words
   if (!worker) return fail(worker.error());
   instance.worker = std::make_unique<KeptWorker>(std::move(*worker));
   const int pid = instance.worker->pid();
-  instance.pid = pid;
-  const uint64_t ticks = options_.os->start_time(pid).value_or(0);
-  if (options_.cgroups != nullptr) {
-    instance.cgroup = options_.cgroups->put(pid, loadable.name, limits_of(loadable));
-  }
-  Result<void> bound = options_.store->bind_lease(instance.token, pid, ticks, options_.boot_id);
-  if (!bound) return bound;
+  if (instance.pid != pid) return fail(Code::kInternal, loadable.name + " was started unrecorded");
   watch_growth(instance);
   options_.sampler->watch(&instance.probe, pid);
   if (Result<void> ready = instance.worker->ready(instance.cancel); !ready) return ready;
+  book_.lift_limit(instance.token);
   instance.load_s =
       std::chrono::duration<double>(options_.clock->steady() - begun).count();
   options_.log->info("loaded", {{"model", loadable.name},
@@ -130,13 +135,12 @@ void Scheduler::put_away(Instance& instance) {
   if (gone) instance.cgroup.reset();
   const bool back = gone && (instance.pid == 0 || memory_is_back(instance.pid));
   Result<void> removed;
-  if (back) removed = options_.store->remove_lease(instance.token);
+  if (back) removed = book_.remove(instance.token);
   if (!removed) options_.log->warn("lease_kept", {{"error", removed.error().message}});
 
   const std::lock_guard lock(mutex_);
   if (back) {
-    Result<void> released = ledger_.release(instance.token);
-    if (!released) options_.log->error("ledger", {{"error", released.error().message}});
+    give_back_locked(instance.token);
   } else {
     // Bytes that did not come back stay booked: what is planned next fits beside them.
     options_.log->error("memory_not_back", {{"model", name},

@@ -15,6 +15,21 @@ Bytes on_device(const Shares& shares, const std::string& device) {
   return sum;
 }
 
+namespace {
+
+bool meet(const std::vector<std::string>& words, const std::vector<std::string>& others) {
+  return std::ranges::any_of(words, [&](const std::string& word) {
+    return std::ranges::find(others, word) != others.end();
+  });
+}
+
+}  // namespace
+
+bool clash(const Share& one, const Share& other) {
+  if (one.device != other.device || one.bytes == Bytes{} || other.bytes == Bytes{}) return false;
+  return one.whole || other.whole || meet(one.is, other.never) || meet(other.is, one.never);
+}
+
 Ledger::Ledger(const Shares& budgets) {
   for (const Share& budget : budgets) accounts_[budget.device].budget += budget.bytes;
 }
@@ -32,6 +47,12 @@ bool Ledger::has_room(const Shares& shares) const {
   if (!could_hold(shares)) return false;
   for (const Share& share : shares) {
     if (on_device(shares, share.device) > room(share.device)) return false;
+    if (share.whole && elsewhere(share.device) > Bytes{}) return false;
+    for (const auto& [token, held] : grants_) {
+      for (const Share& other : held) {
+        if (clash(share, other)) return false;
+      }
+    }
   }
   return true;
 }
@@ -82,7 +103,52 @@ Bytes Ledger::booked(const std::string& device) const {
   return account == accounts_.end() ? Bytes{} : account->second.booked;
 }
 
+Bytes Ledger::room(const std::string& device) const {
+  const auto found = accounts_.find(device);
+  if (found == accounts_.end()) return {};
+  const Account& account = found->second;
+  const Bytes own = account.budget - account.booked;
+  if (!account.ceiling) return own;
+  return std::min(own, *account.ceiling - account.elsewhere - account.booked);
+}
+
+std::vector<Share> Ledger::held(const std::string& device) const {
+  std::vector<Share> all;
+  for (const auto& [token, shares] : grants_) {
+    for (const Share& share : shares) {
+      if (share.device == device) all.push_back(share);
+    }
+  }
+  return all;
+}
+
+void Ledger::set_ceiling(const std::string& device, Bytes ceiling) {
+  const auto found = accounts_.find(device);
+  if (found != accounts_.end()) found->second.ceiling = ceiling;
+}
+
+void Ledger::set_elsewhere(const std::string& device, Bytes bytes) {
+  const auto found = accounts_.find(device);
+  if (found != accounts_.end()) found->second.elsewhere = bytes;
+}
+
+Bytes Ledger::elsewhere(const std::string& device) const {
+  const auto account = accounts_.find(device);
+  return account == accounts_.end() ? Bytes{} : account->second.elsewhere;
+}
+
 Result<void> Ledger::verify() const {
+  for (auto one = grants_.begin(); one != grants_.end(); ++one) {
+    for (auto other = std::next(one); other != grants_.end(); ++other) {
+      for (const Share& a : one->second) {
+        for (const Share& b : other->second) {
+          if (!clash(a, b)) continue;
+          return fail(Code::kInternal, fmt::format("leases {} and {} are both on {}", one->first,
+                                                   other->first, a.device));
+        }
+      }
+    }
+  }
   for (const auto& [device, account] : accounts_) {
     Bytes sum;
     for (const auto& [token, shares] : grants_) sum += on_device(shares, device);

@@ -47,6 +47,46 @@ TEST(Ledger, SharesOfOneDeviceAddUpAndCannotWrap) {
   EXPECT_EQ(ledger.booked("cpu"), Bytes{0});  // all or nothing
 }
 
+TEST(Ledger, ThoseWhoAreNeverBesideEachOtherAreNot) {
+  const Shares seeing = {{"gpu0", Bytes{10}, {"vision"}, {"language"}}, {"cpu", Bytes{1}}};
+  const Shares talking = {{"gpu0", Bytes{10}, {"language"}, {"vision"}}, {"cpu", Bytes{1}}};
+  const Shares third = {{"gpu0", Bytes{10}}}, whole = {{"gpu0", Bytes{5}, {}, {}, true}};
+  Ledger ledger({{"cpu", Bytes{100}}, {"gpu0", Bytes{100}}, {"gpu1", Bytes{100}}});
+  ASSERT_TRUE(ledger.grant(1, seeing));
+  EXPECT_TRUE(ledger.could_hold(talking));
+  EXPECT_FALSE(ledger.has_room(talking));
+  EXPECT_EQ(ledger.grant(2, talking).error().code, Code::kDoesNotFit);
+  EXPECT_TRUE(ledger.has_room(third));
+  EXPECT_TRUE(ledger.has_room({{"gpu1", Bytes{10}, {"language"}, {"vision"}}}));
+  EXPECT_FALSE(ledger.has_room(whole));
+  ASSERT_TRUE(ledger.release(1));
+  ASSERT_TRUE(ledger.grant(2, talking));
+  ASSERT_TRUE(ledger.grant(3, third));
+  EXPECT_FALSE(ledger.has_room(seeing));
+  ASSERT_TRUE(ledger.release(2));
+  ASSERT_TRUE(ledger.release(3));
+  ASSERT_TRUE(ledger.grant(4, whole));
+  EXPECT_FALSE(ledger.has_room(third));
+  EXPECT_TRUE(ledger.has_room({{"gpu0", Bytes{0}}, {"cpu", Bytes{1}}}));
+  EXPECT_EQ(ledger.held("gpu0").size(), 1U);
+}
+
+TEST(Ledger, WhatOthersLeaseIsNotThere) {
+  Ledger ledger({{"gpu0", Bytes{100}}});
+  ledger.set_elsewhere("gpu0", Bytes{70});  // without a ceiling it is the system's free bytes alone
+  EXPECT_EQ(ledger.room("gpu0"), Bytes{100});
+  ledger.set_ceiling("gpu0", Bytes{120});
+  EXPECT_EQ(ledger.room("gpu0"), Bytes{50});
+  ASSERT_TRUE(ledger.grant(1, {{"gpu0", Bytes{50}}}));
+  EXPECT_EQ(ledger.room("gpu0"), Bytes{0});
+  ledger.set_elsewhere("gpu0", Bytes{90});  // more than there is: nothing is taken back
+  EXPECT_EQ(ledger.room("gpu0"), Bytes{0});
+  EXPECT_TRUE(ledger.verify());
+  EXPECT_TRUE(ledger.could_hold({{"gpu0", Bytes{100}}}));
+  ledger.set_elsewhere("gpu0", Bytes{0});
+  EXPECT_EQ(ledger.room("gpu0"), Bytes{50});  // the budget's
+}
+
 TEST(Ledger, RandomSequencesNeverExceedTheBudget) {
   const uint64_t seed = Rng::from_system().next();
   SCOPED_TRACE(testing::Message() << "seed " << seed);

@@ -1,6 +1,8 @@
 // Finding and ending the leftovers.
 #include "foreman/leftovers.h"
 
+#include <signal.h>
+
 #include <set>
 
 #include "base/limits.h"
@@ -43,7 +45,7 @@ Result<Leftovers> end_leftovers(Os& os, Store& store, Log& log) {
   for (const LeaseRow& row : *rows) {
     if (row.program || !is_holder(os, row, boot_id)) continue;
     log.warn("leftover", {{"model", row.model}, {"pid", std::to_string(row.pid)}});
-    os.kill_group(row.pid, row.start_ticks);  // workers lead a group of their own
+    os.kill_group(row.pid, row.start_ticks, SIGKILL);  // workers lead a group of their own
   }
   Leftovers left;
   std::set<Token> gone;

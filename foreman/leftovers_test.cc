@@ -16,13 +16,11 @@ TEST_F(LeftoversTest, LeftoversOfADeadDaemonAreEndedByIdentity) {
   const std::string boot = read_boot_id(host);
   {
     auto store = *Store::open(state() + "/gantry.db", {});
-    ASSERT_TRUE(store->add_lease({{1, "cpu", MiB(10), "same"}}));
-    ASSERT_TRUE(store->bind_lease(1, 50'000'001, 11, boot));
-    ASSERT_TRUE(store->add_lease({{2, "cpu", MiB(10), "pid used again"}}));
-    ASSERT_TRUE(store->bind_lease(2, 50'000'002, 22, boot));
-    ASSERT_TRUE(store->add_lease({{3, "cpu", MiB(10), "before the boot"}}));
-    ASSERT_TRUE(store->bind_lease(3, 50'000'003, 33, "another boot"));
-    ASSERT_TRUE(store->add_lease({{4, "cpu", MiB(10), "never started"}}));
+    ASSERT_TRUE(store->add_lease({{1, "cpu", MiB(10), "same", 50'000'001, 11, boot}}));
+    ASSERT_TRUE(store->add_lease({{2, "cpu", MiB(10), "pid used again", 50'000'002, 22, boot}}));
+    ASSERT_TRUE(
+        store->add_lease({{3, "cpu", MiB(10), "before the boot", 50'000'003, 33, "other boot"}}));
+    ASSERT_TRUE(store->add_lease({{4, "cpu", MiB(10), "of an older daemon"}}));
   }
   host.foreign = {{50'000'001, 11}, {50'000'002, 222}, {50'000'003, 33}};
   ASSERT_TRUE(start());

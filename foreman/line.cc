@@ -8,35 +8,52 @@ namespace gantry {
 
 namespace {
 
-// Bytes by device that are free, or will be without further doing.
+// Bytes by device that are free, or will be without further doing, and who is there then.
 class Room {
  public:
   explicit Room(const Ledger& ledger) {
-    for (const std::string& device : ledger.devices()) free_[device] = ledger.room(device);
+    for (const std::string& device : ledger.devices()) {
+      free_[device] = ledger.room(device);
+      there_[device] = ledger.held(device);
+      if (ledger.elsewhere(device) > Bytes{}) there_[device].push_back({device, Bytes{1}});
+    }
   }
   bool holds(const Shares& shares) const {
     return std::ranges::all_of(shares, [&](const Share& share) {
       const auto free = free_.find(share.device);
-      return free != free_.end() && on_device(shares, share.device) <= free->second;
+      return free != free_.end() && on_device(shares, share.device) <= free->second &&
+             std::ranges::none_of(there_.at(share.device),
+                                  [&](const Share& other) { return clash(share, other); });
     });
   }
-  // Whether any device that `wanted` lacks bytes on would gain from `offered`.
+  // Whether any device that `wanted` lacks bytes or quiet on would gain from `offered`.
   bool helps(const Shares& wanted, const Shares& offered) const {
     return std::ranges::any_of(wanted, [&](const Share& share) {
       const auto free = free_.find(share.device);
-      return free != free_.end() && on_device(wanted, share.device) > free->second &&
-             on_device(offered, share.device) > Bytes{};
+      if (free == free_.end()) return false;
+      const bool lacks = on_device(wanted, share.device) > free->second;
+      return (lacks && on_device(offered, share.device) > Bytes{}) ||
+             std::ranges::any_of(offered, [&](const Share& other) { return clash(share, other); });
     });
   }
   void give(const Shares& shares) {
-    for (const Share& share : shares) free_[share.device] += share.bytes;
+    for (const Share& share : shares) {
+      free_[share.device] += share.bytes;
+      std::vector<Share>& there = there_[share.device];
+      const auto same = std::ranges::find(there, share);
+      if (same != there.end()) there.erase(same);
+    }
   }
   void take(const Shares& shares) {
-    for (const Share& share : shares) free_[share.device] -= share.bytes;
+    for (const Share& share : shares) {
+      free_[share.device] -= share.bytes;
+      there_[share.device].push_back(share);
+    }
   }
 
  private:
   std::map<std::string, Bytes> free_;
+  std::map<std::string, std::vector<Share>> there_;
 };
 
 class Line {

@@ -50,6 +50,7 @@ struct Moves {
 //    first; where that is not enough, used ones take no newer sessions until they are idle and can
 //    leave. What it does not need for itself stays.
 // 5. Behind a waiter without room nobody takes bytes: it cannot be starved.
+// Room is bytes and, for those who are never beside each other, that the others are not there.
 // Every model's and waiter's shares must fit an empty ledger.
 Moves decide(std::span<const Stall> stalls, std::span<const Waiter> waiters, const Ledger& ledger);
 

@@ -54,6 +54,45 @@ TEST(Line, LoadsWhatIsAskedForWhereThereIsRoom) {
   EXPECT_THAT(moves.unload, IsEmpty());
 }
 
+TEST(Line, ThoseWhoAreNeverBesideTheirLikeLeaveForThem) {
+  World w;
+  w.stalls = {{kReady, {{"cpu", Bytes{10}, {"vision"}, {"language"}}}, 0, 1, 5},
+              {kReady, {{"cpu", Bytes{10}}}, 0, 1, 1},
+              {kUnloaded, {{"cpu", Bytes{10}, {"language"}, {"vision"}}}}};
+  ASSERT_TRUE(w.ledger.grant(1, w.stalls[0].shares));
+  ASSERT_TRUE(w.ledger.grant(2, w.stalls[1].shares));
+  w.wait(1, 2);
+  Moves moves = w.decide();
+  EXPECT_THAT(moves.load, IsEmpty());
+  EXPECT_THAT(moves.unload, ElementsAre(0));  // there are bytes for all three
+  w.stalls[0].sessions = 1;
+  moves = w.decide();
+  EXPECT_THAT(moves.unload, IsEmpty());
+  EXPECT_THAT(moves.load, IsEmpty());
+  w.stalls[0].state = kUnloaded;
+  ASSERT_TRUE(w.ledger.release(1));
+  w.wait(2, 0);
+  moves = w.decide();
+  EXPECT_THAT(moves.load, ElementsAre(2));  // and not both in one go
+  EXPECT_THAT(moves.unload, IsEmpty());
+}
+
+TEST(Line, TheWholeDeviceIsForOne) {
+  World w;
+  w.stalls = {{kUnloaded, {{"cpu", Bytes{10}, {}, {}, true}}}, {kReady, cpu(10), 0, 1, 1}};
+  ASSERT_TRUE(w.ledger.grant(2, cpu(10)));
+  w.wait(1, 0);
+  w.wait_bytes(2, 5);
+  Moves moves = w.decide();
+  EXPECT_THAT(moves.unload, ElementsAre(1));
+  EXPECT_THAT(moves.serve, IsEmpty());
+  ASSERT_TRUE(w.ledger.release(2));
+  w.stalls[1].state = kUnloaded;
+  moves = w.decide();
+  EXPECT_THAT(moves.load, ElementsAre(0));
+  EXPECT_THAT(moves.serve, IsEmpty());
+}
+
 TEST(Line, ServesUpToTheSlots) {
   World w;
   w.stall(kReady, 60, 1);

@@ -14,17 +14,6 @@ namespace {
 
 constexpr const char* kHost = "cpu";
 
-// Resident bytes from /proc/PID/statm: cheap to read for every process, unlike PSS.
-Bytes resident(Os& os, const std::string& pid) {
-  const std::string text = read_fact(os, "/proc/" + pid + "/statm");
-  const size_t space = text.find(' ');
-  uint64_t pages = 0;
-  if (space == std::string::npos) return {};
-  const char* end = text.data() + text.size();
-  if (std::from_chars(text.data() + space + 1, end, pages).ec != std::errc{}) return {};
-  return {pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE))};
-}
-
 class RealLive final : public Live {
  public:
   RealLive(Os& os, const Machine& machine, const Config& config, std::string worker_exe)
@@ -56,7 +45,7 @@ class RealLive final : public Live {
       const auto [stop, failed] = std::from_chars(name.data(), name.data() + name.size(), pid);
       if (failed != std::errc{} || stop != name.data() + name.size()) continue;
       if (pid == ::getpid() || ours.contains(pid)) continue;
-      const Bytes held = resident(os_, name);
+      const Bytes held = resident_bytes(os_, pid);
       if (held > most.bytes) most = {pid, {}, held};
     }
     if (most.pid == 0) return std::nullopt;
@@ -94,6 +83,23 @@ class RealLive final : public Live {
 };
 
 }  // namespace
+
+Bytes resident_bytes(Os& os, int pid) {
+  const std::string text = read_fact(os, "/proc/" + std::to_string(pid) + "/statm");
+  const size_t space = text.find(' ');
+  uint64_t pages = 0;
+  if (space == std::string::npos) return {};
+  const char* end = text.data() + text.size();
+  if (std::from_chars(text.data() + space + 1, end, pages).ec != std::errc{}) return {};
+  return {pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE))};
+}
+
+Bytes taken_of(Os& os, Bytes leased, int pid, const std::string& device,
+               const std::vector<Holder>& holders) {
+  if (device == kHost) return std::min(leased, resident_bytes(os, pid));
+  const auto holder = std::ranges::find(holders, pid, &Holder::pid);
+  return holder == holders.end() ? Bytes{} : std::min(leased, holder->bytes);
+}
 
 std::unique_ptr<Live> real_live(Os& os, const Machine& machine, const Config& config,
                                 const std::string& worker_exe) {

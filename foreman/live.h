@@ -36,6 +36,12 @@ class Live {
 std::unique_ptr<Live> real_live(Os& os, const Machine& machine, const Config& config,
                                 const std::string& worker_exe);
 
+// Resident bytes of any user's process: cheap to read, unlike PSS. None where it is gone.
+Bytes resident_bytes(Os& os, int pid);
+// What of a lease is taken already, as the system shows it, and so is not free any more.
+Bytes taken_of(Os& os, Bytes leased, int pid, const std::string& device,
+               const std::vector<Holder>& holders);
+
 // What the user leaves to others on one device.
 Bytes reserve_of(const Config& config, const std::string& device, Bytes total);
 // The machine as it may be planned with: free memory less the reserves.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "foreman/job.h"
 
 namespace gantry {
@@ -58,6 +59,11 @@ struct LeaseRow {
   uint64_t start_ticks = 0;
   std::string boot_id;
   bool program = false;  // of the user's, not a worker of ours: outlives the daemon
+  bool whole = false;    // nobody else on the device
+  // Since the start of the machine, by Clock::boot().
+  Millis granted{0};
+  Millis heartbeat{0};               // when the holder was last seen alive
+  std::optional<Millis> deadline;    // of a program, or of a worker that loads
 };
 
 }  // namespace gantry

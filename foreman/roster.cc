@@ -345,6 +345,7 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
       if (device.name == need.device) out.spec.devices.push_back(device.backend);
     }
   }
+  keep_apart(*options_.config, *options_.machine, model, &out);
   const bool command = wish.engine == EngineKind::kCommand;
   out.slots = std::max(1U, command ? model.parallel.value_or(kCommandSlots) : wish.parallel);
   out.ttl = std::chrono::seconds(model.ttl_s.value_or(options_.config->idle_unload_s));

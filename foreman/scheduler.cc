@@ -2,6 +2,7 @@
 #include "foreman/scheduler.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <system_error>
@@ -17,8 +18,8 @@ namespace {
 constexpr Millis kCancelPoll{20};
 // A worker found dead at the moment of lending is replaced so often before its user hears of it.
 constexpr int kLendTries = 3;
-// How soon the end of an adopted program is seen.
-constexpr Millis kAdoptedLook{100};
+// How soon the end of an adopted program is seen, and the end of a program's time.
+constexpr Millis kHolderLook{100};
 
 std::string_view state_name(ModelState state) {
   switch (state) {
@@ -71,47 +72,47 @@ class Scheduler::LentSession final : public Session {
 
 class Scheduler::LentBytes final : public Hold {
  public:
-  LentBytes(Scheduler& scheduler, Token token, std::string name)
-      : scheduler_(scheduler), token_(token), name_(std::move(name)) {}
+  LentBytes(Scheduler& scheduler, Token token, std::string name, HoldWish wish)
+      : scheduler_(scheduler), token_(token), name_(std::move(name)), wish_(std::move(wish)) {}
   ~LentBytes() override {
-    if (left_to_.pid == 0) {
-      scheduler_.release(token_, probe_);
+    if (left_) {
+      scheduler_.leave(token_, probe_);
     } else {
-      scheduler_.leave(left_to_, probe_);
+      scheduler_.release(token_, probe_);
     }
   }
-  void started(int pid) override {
-    const SchedulerOptions& options = scheduler_.options_;
-    const uint64_t ticks = options.os->start_time(pid).value_or(0);
-    if (Result<void> bound = options.store->bind_lease(token_, pid, ticks, options.boot_id);
-        !bound) {
-      options.log->warn("lease_unbound", {{"error", bound.error().message}});
-    }
-    options.sampler->watch(&probe_, pid);
+  [[nodiscard]] Result<void> started(int pid) override {
+    Result<void> added =
+        scheduler_.record(token_, name_, wish_.shares, pid, wish_.program, wish_.limit);
+    if (!added) return added;
+    scheduler_.options_.sampler->watch(&probe_, pid);
+    return {};
   }
   Bytes measured() const override { return probe_.peak(); }
   Token token() const override { return token_; }
-  void leave_to(int pid, uint64_t start_ticks) override {
-    left_to_.token = token_;
-    left_to_.model = name_;
-    left_to_.pid = pid;
-    left_to_.start_ticks = start_ticks;
-  }
+  void leave() override { left_ = true; }
 
  private:
   Scheduler& scheduler_;
   Token token_;
   std::string name_;
-  LeaseRow left_to_;  // pid 0: to nobody
+  HoldWish wish_;
+  bool left_ = false;
   Probe probe_;
 };
 
 Scheduler::Scheduler(SchedulerOptions options)
-    : options_(std::move(options)), ledger_(options_.budgets) {}
+    : options_(std::move(options)),
+      ledger_(options_.budgets),
+      book_(*options_.os, *options_.clock, *options_.store) {
+  for (const Share& share : options_.ceilings) ledger_.set_ceiling(share.device, share.bytes);
+  if (options_.shared != nullptr) (void)look_elsewhere_locked();  // nobody else is here yet
+  warden_ = Thread([this] { watch_leases(); });
+}
 
 Scheduler::~Scheduler() {
   shutdown();
-  if (adoption_.joinable()) adoption_.join();
+  warden_.join();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return lent_ == 0; });
   reap_locked();
@@ -193,15 +194,14 @@ Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const htt
               request.waiter.arrival <= request.served->ready_mark};
 }
 
-Result<std::unique_ptr<Hold>> Scheduler::hold(const std::string& name, const Shares& shares,
-                                              const http::Cancel& cancel, int priority,
-                                              bool program) {
+Result<std::unique_ptr<Hold>> Scheduler::hold(const std::string& name, const HoldWish& wish,
+                                              const http::Cancel& cancel, int priority) {
   Request request;
   request.waiter.priority = priority;
-  request.waiter.shares = shares;
+  request.waiter.shares = wish.shares;
   {
     std::unique_lock lock(mutex_);
-    if (!ledger_.could_hold(shares)) {
+    if (!ledger_.could_hold(wish.shares)) {
       return fail(Code::kDoesNotFit, fmt::format("{} needs more than the budget", name),
                   "raise --ram-budget");
     }
@@ -209,13 +209,25 @@ Result<std::unique_ptr<Hold>> Scheduler::hold(const std::string& name, const Sha
       return fail(served.error());
     }
   }
-  auto lent = std::make_unique<LentBytes>(*this, request.token, name);
+  return std::make_unique<LentBytes>(*this, request.token, name, wish);
+}
+
+// A row names its holder from the first moment on: who finds it can tell whether that lives.
+Result<void> Scheduler::record(Token token, const std::string& name, const Shares& shares, int pid,
+                               bool program, Millis limit) {
+  const uint64_t ticks = options_.os->start_time(pid).value_or(0);
   std::vector<LeaseRow> rows;
   for (const Share& share : shares) {
-    rows.push_back({request.token, share.device, share.bytes, name, 0, 0, "", program});
+    rows.push_back({token, share.device, share.bytes, name, pid, ticks, options_.boot_id, program,
+                    share.whole});
   }
-  if (Result<void> added = options_.store->add_lease(rows); !added) return fail(added.error());
-  return lent;
+  {
+    const std::lock_guard lock(mutex_);
+    tell_locked(token, name, shares, pid);
+  }
+  Result<void> added = book_.add(std::move(rows), limit);
+  changed_.notify_all();  // there is somebody to watch
+  return added;
 }
 
 Result<void> Scheduler::wait_locked(std::unique_lock<Mutex>& lock, Request& request,
@@ -241,8 +253,7 @@ Result<void> Scheduler::wait_locked(std::unique_lock<Mutex>& lock, Request& requ
   return {};
 }
 
-void Scheduler::dispatch_locked() {
-  reap_locked();
+Moves Scheduler::decide_locked() {
   std::vector<Stall> stalls;
   for (const std::unique_ptr<Model>& model : models_) {
     Stall stall;
@@ -263,7 +274,15 @@ void Scheduler::dispatch_locked() {
                                 : static_cast<size_t>(place - models_.begin());
     waiters.push_back(request->waiter);
   }
-  const Moves moves = decide(stalls, waiters, ledger_);
+  return decide(stalls, waiters, ledger_);
+}
+
+void Scheduler::dispatch_locked() {
+  reap_locked();
+  Moves moves = decide_locked();
+  // Until what is given now is told: no two daemons give the same bytes.
+  const std::unique_ptr<FileLock> alone = lock_elsewhere_locked(moves);
+  if (alone && look_elsewhere_locked()) moves = decide_locked();
   for (const size_t i : moves.unload) stop_locked(*models_[i]);
   for (const size_t i : moves.load) load_locked(*models_[i]);
   for (const uint64_t id : moves.serve) {
@@ -283,6 +302,7 @@ void Scheduler::serve_locked(Request& request) {
       request.error = granted.error();
       return;
     }
+    tell_locked(request.token, "bytes", request.waiter.shares, 0);
   } else {
     request.served = request.model->current;
     ++request.served->sessions;
@@ -300,11 +320,12 @@ void Scheduler::load_locked(Model& model) {
     refuse_locked(model, granted.error());
     return;
   }
+  tell_locked(instance->token, model.loadable.name, model.loadable.shares, 0);
   Instance& kept = *instance;
   try {
     kept.keeper = Thread([this, &kept] { keep(kept); });
   } catch (const std::system_error&) {
-    (void)ledger_.release(kept.token);
+    give_back_locked(kept.token);
     refuse_locked(model, {Code::kUnavailable, "cannot start another thread",
                           "raise the limit on threads (ulimit -u)"});
     return;
@@ -352,14 +373,12 @@ void Scheduler::close(Instance& instance, bool durable) {
 
 void Scheduler::release(Token token, Probe& probe) {
   options_.sampler->forget(&probe);
-  if (Result<void> removed = options_.store->remove_lease(token); !removed) {
+  if (Result<void> removed = book_.remove(token); !removed) {
     options_.log->warn("lease_kept", {{"error", removed.error().message}});
   }
   const std::lock_guard lock(mutex_);
   --lent_;
-  if (Result<void> released = ledger_.release(token); !released) {
-    options_.log->error("ledger", {{"error", released.error().message}});
-  }
+  give_back_locked(token);
   dispatch_locked();
 }
 
@@ -381,60 +400,90 @@ Result<void> Scheduler::unload(const std::string& name) {
 
 Result<void> Scheduler::book_orphan(Token token, const Shares& shares) {
   const std::lock_guard lock(mutex_);
-  return ledger_.grant(token, shares);
+  Result<void> granted = ledger_.grant(token, shares);
+  if (granted) tell_locked(token, "stuck", shares, 0);
+  return granted;
 }
 
 // Its token stays: the row is as the program got it.
 Result<void> Scheduler::adopt(const LeaseRow& row) {
   const std::lock_guard lock(mutex_);
   const Bytes room = ledger_.room(row.device);  // the budget may be smaller than it was
-  Result<void> granted = ledger_.grant(row.token, {{row.device, std::min(row.bytes, room)}});
+  Result<void> granted = ledger_.grant(
+      row.token, {{row.device, std::min(row.bytes, room), {}, {}, row.whole}});
   if (!granted) return granted;
-  adopt_locked(row);
+  tell_locked(row.token, row.model, {{row.device, row.bytes, {}, {}, row.whole}}, row.pid);
+  book_.take_over(row);
+  adopted_.push_back(row);
+  changed_.notify_all();
   return {};
 }
 
-void Scheduler::adopt_locked(const LeaseRow& row) {
-  adopted_.push_back(row);
-  if (!adoption_.joinable()) adoption_ = Thread([this] { watch_adopted(); });
-  changed_.notify_all();
-}
-
 // The booking stays as it is; it is only somebody else who waits for the holder's end.
-void Scheduler::leave(const LeaseRow& row, Probe& probe) {
+void Scheduler::leave(Token token, Probe& probe) {
   options_.sampler->forget(&probe);
   const std::lock_guard lock(mutex_);
   --lent_;
-  adopt_locked(row);
+  const std::vector<LeaseRow> rows = book_.rows();
+  const auto row = std::ranges::find(rows, token, &LeaseRow::token);
+  if (row != rows.end()) adopted_.push_back(*row);
+  changed_.notify_all();
 }
 
-void Scheduler::watch_adopted() {
+// One thread for all who hold leases: heartbeats, limits, and the end of adopted programs.
+void Scheduler::watch_leases() {
+  Millis beaten = options_.clock->boot();
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    if (adopted_.empty()) {
-      changed_.wait(lock, [&] { return stopping_ || !adopted_.empty(); });
-      continue;
-    }
-    for (size_t i = adopted_.size(); i-- > 0;) {
-      const LeaseRow row = adopted_[i];
-      const bool there = options_.os->start_time(row.pid).value_or(0) == row.start_ticks &&
-                         options_.os->pss(row.pid).has_value();
-      if (there) continue;
-      adopted_.erase(adopted_.begin() + static_cast<long>(i));
-      if (Result<void> released = ledger_.release(row.token); !released) {
-        options_.log->error("ledger", {{"error", released.error().message}});
+    end_adopted(lock);
+    lock.unlock();
+    end_late();
+    const Millis now = options_.clock->boot();
+    if (now - beaten >= kLeaseBeat) {
+      beaten = now;
+      if (Result<void> seen = book_.beat(); !seen) {
+        options_.log->warn("heartbeat_lost", {{"error", seen.error().message}});
       }
-      lock.unlock();
-      if (Result<void> removed = options_.store->remove_lease(row.token); !removed) {
-        options_.log->warn("lease_kept", {{"error", removed.error().message}});
-      }
-      options_.log->info("program_ended", {{"program", row.model}});
-      lock.lock();
-      dispatch_locked();
     }
-    changed_.wait_for(lock, kAdoptedLook, [&] { return stopping_; });
+    lock.lock();
+    if (stopping_) return;
+    const bool asks = options_.shared != nullptr && !line_.empty();
+    if (asks && look_elsewhere_locked()) dispatch_locked();
+    const bool soon = asks || !adopted_.empty() || book_.limits_programs();
+    changed_.wait_for(lock, soon ? kHolderLook : kLeaseBeat);
   }
 }
+
+void Scheduler::end_adopted(std::unique_lock<Mutex>& lock) {
+  for (size_t i = adopted_.size(); i-- > 0;) {
+    const LeaseRow row = adopted_[i];
+    const bool there = options_.os->start_time(row.pid).value_or(0) == row.start_ticks &&
+                       options_.os->pss(row.pid).has_value();
+    if (there) continue;
+    adopted_.erase(adopted_.begin() + static_cast<long>(i));
+    give_back_locked(row.token);
+    lock.unlock();
+    if (Result<void> removed = book_.remove(row.token); !removed) {
+      options_.log->warn("lease_kept", {{"error", removed.error().message}});
+    }
+    options_.log->info("program_ended", {{"program", row.model}});
+    lock.lock();
+    dispatch_locked();
+    i = std::min(i, adopted_.size());
+  }
+}
+
+// Told to go, then ended; its bytes are given again only when it is gone, as ever.
+void Scheduler::end_late() {
+  for (const auto& [row, say] : book_.late()) {
+    const bool tell = say == LeaseBook::Say::kTell;
+    options_.log->warn(tell ? "lease_over" : "lease_ended",
+                       {{"program", row.model}, {"pid", std::to_string(row.pid)}});
+    options_.os->kill_group(row.pid, row.start_ticks, tell ? SIGTERM : SIGKILL);
+  }
+}
+
+std::vector<LeaseRow> Scheduler::leases() { return book_.rows(); }
 
 bool Scheduler::loaded(const std::string& name) {
   const std::lock_guard lock(mutex_);

@@ -2,45 +2,23 @@
 // that starts its worker, watches it, stops it and returns its bytes.
 #pragma once
 
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/cgroup.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/os.h"
 #include "base/sync.h"
 #include "foreman/client.h"
 #include "foreman/hold.h"
+#include "foreman/lease_book.h"
 #include "foreman/line.h"
-#include "foreman/live.h"
-#include "foreman/loadable.h"
 #include "foreman/sampler.h"
+#include "foreman/scheduler_options.h"
 #include "foreman/store.h"
 
 namespace gantry {
-
-using WorkerFactory = std::function<Result<std::unique_ptr<Worker>>(const WorkerSpec&)>;
-
-struct SchedulerOptions {
-  Os* os = nullptr;
-  const Clock* clock = nullptr;
-  Log* log = nullptr;
-  Store* store = nullptr;      // leases and measurements
-  Sampler* sampler = nullptr;
-  WorkerFactory factory;
-  Shares budgets;
-  std::string boot_id;
-  Live* live = nullptr;  // null: memory is there when the ledger says so
-  Replan replan;         // empty: plans do not change
-  Millis wait_max{60'000};  // for memory that others hold
-  Millis hung_after{300'000};  // 0: never
-  Cgroups* cgroups = nullptr;  // null: workers have none
-};
 
 // Thread-safe. Sessions and holds must be gone before it is destroyed (the destructor waits).
 // Who holds a session and opens another may wait for itself: hold one at a time.
@@ -56,10 +34,8 @@ class Scheduler {
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const Loadable& model,
                                                       const http::Cancel& cancel, int priority,
                                                       bool durable = false);
-  // `program`: held by a program of the user's, which may outlive this process.
-  [[nodiscard]] Result<std::unique_ptr<Hold>> hold(const std::string& name, const Shares& shares,
-                                                   const http::Cancel& cancel, int priority,
-                                                   bool program = false);
+  [[nodiscard]] Result<std::unique_ptr<Hold>> hold(const std::string& name, const HoldWish& wish,
+                                                   const http::Cancel& cancel, int priority);
   // Returns when it is gone; waits for its sessions. kNotFound when it was never loaded.
   [[nodiscard]] Result<void> unload(const std::string& name);
 
@@ -73,6 +49,9 @@ class Scheduler {
   Bytes budget(const std::string& device);
   Bytes booked(const std::string& device);
   uint32_t in_use();  // sessions, holds and requests in line
+  std::vector<LeaseRow> leases();
+  // Of other daemons and programs, with our names for the devices.
+  std::vector<SharedLease> elsewhere();
 
   // Nobody is served any more; workers are stopped, used ones too; returns when they are gone.
   void shutdown();
@@ -97,16 +76,26 @@ class Scheduler {
                                        int priority);
   [[nodiscard]] Result<Model*> model_locked(const Loadable& loadable);
   void dispatch_locked();
+  Moves decide_locked();
+  // elsewhere.cc: the leases of others on this machine.
+  bool look_elsewhere_locked();  // true: something has changed
+  std::unique_ptr<FileLock> lock_elsewhere_locked(const Moves& moves);
+  void tell_locked(Token token, const std::string& name, const Shares& shares, int pid);
+  void give_back_locked(Token token);
+  Bytes promised_elsewhere_locked(const LiveDevice& device);
   void serve_locked(Request& request);
   void load_locked(Model& model);
   void stop_locked(Model& model);
   void reap_locked();
   void refuse_locked(Model& model, const Error& error);
   void close(Instance& instance, bool durable);
-  void watch_adopted();
+  [[nodiscard]] Result<void> record(Token token, const std::string& name, const Shares& shares,
+                                    int pid, bool program, Millis limit);
+  void watch_leases();
+  void end_adopted(std::unique_lock<Mutex>& lock);
+  void end_late();
   void release(Token token, Probe& probe);
-  void leave(const LeaseRow& row, Probe& probe);
-  void adopt_locked(const LeaseRow& row);
+  void leave(Token token, Probe& probe);
 
   // shortage.cc: nothing wrong, or kCancelled where it shall be loaded in another way.
   [[nodiscard]] Result<void> take_memory(Instance& instance);
@@ -136,6 +125,7 @@ class Scheduler {
 
   void keep(Instance& instance);
   [[nodiscard]] Result<void> start(Instance& instance);
+  [[nodiscard]] Result<void> admit(Instance& instance, int pid);
   void supervise(Instance& instance);
   bool should_stop_locked(Instance& instance);
   void put_away(Instance& instance);
@@ -153,8 +143,10 @@ class Scheduler {
   uint64_t served_ = 0;
   uint32_t lent_ = 0;  // sessions and holds
   bool stopping_ = false;
+  std::vector<SharedLease> elsewhere_;
+  LeaseBook book_;
   std::vector<LeaseRow> adopted_;
-  Thread adoption_;  // from the first one on
+  Thread warden_;
 };
 
 }  // namespace gantry

@@ -93,7 +93,7 @@ TEST_F(SchedulerTest, WhatCanNeverFitIsRefusedAtOnce) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kDoesNotFit);
   open(edge);
-  EXPECT_EQ(scheduler_->hold("media", {{"cpu", MiB(101)}}, never_, 0).error().code,
+  EXPECT_EQ(scheduler_->hold("media", {{{"cpu", MiB(101)}}}, never_, 0).error().code,
             Code::kDoesNotFit);
 }
 
@@ -140,7 +140,7 @@ TEST_F(SchedulerTest, UnloadWaitsWhileOtherModelsAreUsedForTheFirstTime) {
 TEST_F(SchedulerTest, HoldsShareTheBudget) {
   const Loadable a = model("a", 95);
   open(a);
-  auto bytes = scheduler_->hold("media", {{"cpu", MiB(10)}}, never_, 0);
+  auto bytes = scheduler_->hold("media", {{{"cpu", MiB(10)}}}, never_, 0);
   ASSERT_TRUE(bytes);
   EXPECT_EQ(state("a"), "unloaded");
   EXPECT_EQ(scheduler_->booked("cpu"), MiB(10));
@@ -191,7 +191,7 @@ TEST_F(SchedulerTest, RandomUseNeverExceedsTheBudget) {
       Rng rng(seed + user);
       for (int i = 0; i < 25; ++i) {
         if (rng.below(8) == 0) {
-          (void)scheduler_->hold("media", {{"cpu", MiB(15)}}, never_, 0);
+          (void)scheduler_->hold("media", {{{"cpu", MiB(15)}}}, never_, 0);
         } else {
           auto session = scheduler_->open(models[rng.below(models.size())], never_, 0);
           std::this_thread::sleep_for(Millis(rng.below(4)));

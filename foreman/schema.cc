@@ -147,6 +147,13 @@ CREATE TRIGGER job_discounted AFTER DELETE ON jobs BEGIN
   UPDATE tallies SET jobs = jobs - 1 WHERE state = OLD.state;
 END;
 )sql"},
+    // Since when, last seen when, until when it is held: milliseconds since the machine's start.
+    {6, R"sql(
+ALTER TABLE leases ADD COLUMN whole INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN granted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN heartbeat INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN deadline INTEGER;  -- NULL: none
+)sql"},
 };
 
 }  // namespace

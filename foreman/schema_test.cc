@@ -21,11 +21,18 @@ TEST_F(SchemaTest, EveryOlderSchemaIsBroughtForward) {
                               " VALUES('kept','k','{}',0,'queued',9);"
                               "INSERT INTO files(job,position,path,size,mtime_ns,inode)"
                               " VALUES(1,0,'/a.wav',1,2,3)", "fill"));
+      ASSERT_TRUE((*old)->run("INSERT INTO leases(token,device,bytes,model,pid,start_ticks,boot_id)"
+                              " VALUES(7,'gpu0',5,'kept',77,770,'boot')", "fill"));
     }
     auto store = Store::open(old_path, {});
     ASSERT_TRUE(store) << store.error().message;
     EXPECT_EQ((*store)->job("kept")->submitted, at(9));
     EXPECT_EQ((*store)->job("kept")->input_sha256, std::vector<std::string>{""});
+    const std::vector<LeaseRow> leases = *(*store)->leases();
+    ASSERT_EQ(leases.size(), 1U);
+    EXPECT_EQ(leases[0].start_ticks, 770U);
+    EXPECT_EQ(leases[0].heartbeat, Millis(0));
+    EXPECT_FALSE(leases[0].deadline || leases[0].whole || leases[0].program);
     LoadSeen seen;
     seen.bytes = {{"cpu", MiB(1), MiB(2)}};
     EXPECT_TRUE((*store)->add_load(seen));

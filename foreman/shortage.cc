@@ -58,7 +58,8 @@ Scheduler::Shortfall Scheduler::shortfall(Instance& instance) {
   const std::lock_guard lock(mutex_);
   instance.before.clear();
   for (const LiveDevice& device : found.live) {
-    const Bytes room = device.free - promised_locked(instance, device.device);
+    const Bytes room = device.free - promised_locked(instance, device.device) -
+                       promised_elsewhere_locked(device);
     const Bytes need = on_device(shares, device.device);
     found.rooms.push_back({device.device, room});
     if (need > room) found.missing.push_back({device.device, need - room});
@@ -101,7 +102,8 @@ bool Scheduler::plan_smaller(Instance& instance, const Shortfall& short_of) {
   }
   for (const LiveDevice& device : options_.live->look(others)) {
     const std::lock_guard lock(mutex_);
-    rooms.push_back({device.device, device.free - promised_locked(instance, device.device)});
+    rooms.push_back({device.device, device.free - promised_locked(instance, device.device) -
+                                        promised_elsewhere_locked(device)});
   }
   Result<Loadable> smaller = options_.replan(model.loadable.name, &rooms);
   if (!smaller) return false;

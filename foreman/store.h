@@ -87,9 +87,9 @@ class Store {
 
   Token next_token() { return epoch_ << 32 | ++tokens_; }
   [[nodiscard]] Result<void> add_lease(const std::vector<LeaseRow>& rows);
-  [[nodiscard]] Result<void> bind_lease(Token token, int pid, uint64_t start_ticks,
-                                        const std::string& boot_id);
   [[nodiscard]] Result<void> remove_lease(Token token);
+  // Heartbeat and deadline of those that are there still.
+  [[nodiscard]] Result<void> renew_leases(const std::vector<LeaseRow>& rows);
   [[nodiscard]] Result<std::vector<LeaseRow>> leases();
 
   // The history of loads, kLoadsKept of one model and kLoadsKeptAll in all. An id for update_load.

@@ -102,6 +102,7 @@ class FakeForemanForPipes final : public ForemanClient {
   }
   [[nodiscard]] Result<std::string> log(const std::string&, Bytes) override { return unused(); }
   std::vector<ModelStatus> models() override { return {}; }
+  std::vector<LeaseStatus> leases() override { return {}; }
   std::vector<LedgerStatus> ledger() override { return {}; }
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string&, uint32_t) override {
     return unused();

@@ -69,6 +69,7 @@ void model_log(Call& call);
 void stop_daemon(Call& call);
 // leases.cc
 void lease_device(Call& call);
+void list_leases(Call& call);
 // jobs.cc
 void submit_job(Call& call);
 void list_jobs(Call& call);

@@ -26,18 +26,16 @@ class FakeClient final : public FakeJobs {
   std::vector<ModelStatus> table;
   std::map<std::string, std::string> aliases;
   LeaseWish leased;
-  std::atomic<int> leases{0};
+  std::vector<LeaseStatus> held;
   std::optional<Error> open_fault, decode_fault, watch_fault;
   std::string job_result = "{\"text\":\"done\"}";
   std::vector<std::string> events;
-  bool hold_open = false;    // open waits for its cancel flag, as in a line
-  bool hold_events = false;  // watch waits for the client to leave after its events
-  std::atomic<int> sessions{0}, opened{0}, waiting{0}, watched{0};
+  bool hold_open = false, hold_events = false;  // until cancelled; until the watcher leaves
+  std::atomic<int> lent{0}, sessions{0}, opened{0}, waiting{0}, watched{0};
   std::atomic<uint64_t> tokens{0};  // that sessions told of
   std::vector<LoadSeen> loads;
   std::atomic<bool> trusted{false};
-  std::string decoded_bytes;   // what decode found in its file
-  std::string loaded, unloaded;
+  std::string loaded, unloaded, decoded_bytes;  // the last: what was in decode's file
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model,
                                                       const http::Cancel& cancel,
                                                       bool is_trusted) override {
@@ -68,7 +66,7 @@ class FakeClient final : public FakeJobs {
                                                            const http::Cancel&) override {
     leased = wish;
     if (wish.device != "gpu0") return fail(Code::kNotFound, "there is no device " + wish.device);
-    return std::make_unique<FakeLease>(leases, wish.bytes);
+    return std::make_unique<FakeLease>(lent, wish.bytes);
   }
   [[nodiscard]] Result<std::string> result(const std::string&) override { return job_result; }
   [[nodiscard]] Result<void> watch(
@@ -87,7 +85,10 @@ class FakeClient final : public FakeJobs {
     return std::string("last words\n");
   }
   std::vector<ModelStatus> models() override { return table; }
-  std::vector<LedgerStatus> ledger() override { return {{"cpu", MiB(300), MiB(100), MiB(90)}}; }
+  std::vector<LedgerStatus> ledger() override {
+    return {{"cpu", MiB(300), MiB(100), MiB(90), MiB(50), {{77, "train", MiB(20)}}}};
+  }
+  std::vector<LeaseStatus> leases() override { return held; }
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string& model,
                                                       uint32_t limit) override {
     std::vector<LoadSeen> found;

@@ -141,10 +141,31 @@ json load_json(const LoadSeen& load) {
 }
 
 json ledger_json(const LedgerStatus& device) {
+  json strangers = json::array();
+  for (const Holder& holder : device.strangers) {
+    strangers.push_back(
+        {{"pid", holder.pid}, {"name", holder.name}, {"bytes", holder.bytes.n}});
+  }
   return {{"name", device.device},
           {"budget_bytes", device.budget.n},
           {"booked_bytes", device.booked.n},
-          {"measured_peak_bytes", device.measured_peak.n}};
+          {"measured_peak_bytes", device.measured_peak.n},
+          {"elsewhere_bytes", device.elsewhere.n},
+          {"strangers", strangers}};
+}
+
+json lease_json(const LeaseStatus& lease) {
+  return {{"token", lease.token},
+          {"holder", lease.holder},
+          {"kind", lease.program ? "program" : "worker"},
+          {"pid", lease.pid},
+          {"device", lease.device},
+          {"bytes", lease.bytes.n},
+          {"exclusive", lease.whole},
+          {"since", format_time(lease.since)},
+          {"heartbeat", format_time(lease.heartbeat)},
+          {"deadline", lease.deadline ? json(format_time(*lease.deadline)) : json(nullptr)},
+          {"uid", lease.uid ? json(*lease.uid) : json(nullptr)}};
 }
 
 }  // namespace gantry

@@ -16,5 +16,6 @@ nlohmann::json model_json(const ModelStatus& model);    // one of GET /v1/models
 nlohmann::json running_json(const ModelStatus& model);  // one of GET /running
 nlohmann::json load_json(const LoadSeen& load);         // one of GET /v1/history
 nlohmann::json ledger_json(const LedgerStatus& device);  // one of its "devices"
+nlohmann::json lease_json(const LeaseStatus& lease);     // one of GET /v1/leases
 
 }  // namespace gantry

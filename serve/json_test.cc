@@ -58,7 +58,9 @@ TEST(ModelJson, LooksLikeOpenAis) {
   EXPECT_EQ(device, (json{{"name", "cpu"},
                           {"budget_bytes", 3},
                           {"booked_bytes", 2},
-                          {"measured_peak_bytes", 1}}));
+                          {"measured_peak_bytes", 1},
+                          {"elsewhere_bytes", 0},
+                          {"strangers", json::array()}}));
 }
 
 }  // namespace

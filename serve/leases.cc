@@ -11,6 +11,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr uint32_t kLeaseLimitMaxS = 366 * 86'400;
+
 std::optional<ApiError> read_wish(const json& body, LeaseWish* wish) {
   for (const auto& [key, out] : {std::pair{"device", &wish->device},
                                  std::pair{"program", &wish->program}}) {
@@ -36,6 +38,11 @@ std::optional<ApiError> read_wish(const json& body, LeaseWish* wish) {
     return bad_request("priority must be a whole number from -100 to 100", "priority");
   }
   wish->priority = priority.get<int>();
+  const json limit = body.value("limit_s", json(0U));
+  if (!limit.is_number_unsigned() || limit > kLeaseLimitMaxS) {
+    return bad_request("limit_s must be a number of seconds, a year at most", "limit_s");
+  }
+  wish->limit = std::chrono::seconds(limit.get<uint32_t>());
   return std::nullopt;
 }
 
@@ -65,6 +72,12 @@ void lease_device(Call& call) {
                         {"environment", environment}};
   if (!call.exchange.write("data: " + dump(granted) + "\n\n")) return;
   while (!call.exchange.gone()) call.api.os.sleep(Millis(20));
+}
+
+void list_leases(Call& call) {
+  json list = json::array();
+  for (const LeaseStatus& lease : call.api.foreman.leases()) list.push_back(lease_json(lease));
+  call.reply(json_response(200, {{"object", "list"}, {"data", list}}));
 }
 
 }  // namespace gantry

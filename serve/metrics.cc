@@ -60,6 +60,16 @@ void write_ledger(Page& page, const std::vector<LedgerStatus>& ledger) {
   page.family("gantry_ledger_measured_peak_bytes", "gauge",
               "Highest sum of the workers' memory seen since the start.");
   for (const auto& row : ledger) page.sample({{"device", row.device}}, row.measured_peak.n);
+  page.family("gantry_ledger_elsewhere_bytes", "gauge",
+              "Bytes leased by other daemons and programs of this machine.");
+  for (const auto& row : ledger) page.sample({{"device", row.device}}, row.elsewhere.n);
+  page.family("gantry_ledger_stranger_bytes", "gauge",
+              "Bytes of a device that processes hold without a lease.");
+  for (const auto& row : ledger) {
+    uint64_t sum = 0;
+    for (const Holder& holder : row.strangers) sum += holder.bytes.n;
+    page.sample({{"device", row.device}}, sum);
+  }
 }
 
 void write_models(Page& page, const std::vector<ModelStatus>& models) {

@@ -9,7 +9,8 @@ namespace {
 TEST(Metrics, TheWholePage) {
   MetricsInput input;
   input.version = "1.2";
-  input.ledger = {{"cpu", Bytes{30}, Bytes{20}, Bytes{10}}};
+  input.ledger = {
+      {"cpu", Bytes{30}, Bytes{20}, Bytes{10}, Bytes{5}, {{7, "x", Bytes{4}}, {8, "y", Bytes{3}}}}};
   input.models.resize(1);
   input.models[0].name = "a\"b";
   input.models[0].kind = "speech";
@@ -31,6 +32,8 @@ TEST(Metrics, TheWholePage) {
            "gantry_ledger_budget_bytes{device=\"cpu\"} 30\n",
            "gantry_ledger_booked_bytes{device=\"cpu\"} 20\n",
            "gantry_ledger_measured_peak_bytes{device=\"cpu\"} 10\n",
+           "gantry_ledger_elsewhere_bytes{device=\"cpu\"} 5\n",
+           "gantry_ledger_stranger_bytes{device=\"cpu\"} 7\n",
            "gantry_model_predicted_bytes{model=\"a\\\"b\",kind=\"speech\"} 7\n",
            "gantry_model_measured_bytes{model=\"a\\\"b\",kind=\"speech\"} 6\n",
            "gantry_model_loaded{model=\"a\\\"b\",kind=\"speech\"} 1\n",

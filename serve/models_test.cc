@@ -64,6 +64,8 @@ TEST_F(Models, RunningShowsThoseThatHoldMemory) {
   EXPECT_EQ(whole["vram_budget"], "");
   ASSERT_EQ(whole["devices"].size(), 1u);
   EXPECT_EQ(whole["devices"][0]["booked_bytes"], 104857600);
+  EXPECT_EQ(whole["devices"][0]["elsewhere_bytes"], 52428800);
+  EXPECT_EQ(whole["devices"][0]["strangers"][0]["name"], "train");
   const json& running = whole["running"];
   ASSERT_EQ(running.size(), 1u);
   EXPECT_EQ(running[0]["model"], "ears");

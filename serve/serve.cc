@@ -49,6 +49,7 @@ constexpr Route kRoutes[] = {
     {{"POST", "/v1/prune"}, prune_jobs, kLong},
     {{"POST", "/v1/backup"}, back_up, kLong},
     {{"POST", "/v1/leases"}, lease_device, kLong},
+    {{"GET", "/v1/leases"}, list_leases, kLooks},
     {{"GET", "/v1/logs/{*}"}, model_log, kLocalOnly},
     {{"POST", "/v1/stop"}, stop_daemon, kLocalOnly},
 };

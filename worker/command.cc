@@ -138,6 +138,7 @@ Result<std::unique_ptr<Worker>> start_command(Os& os, const WorkerContext& conte
     return fail(std::move(error));
   }
   ProcessSpec process = worker_process(context, spec.model);
+  process.gate = spec.gate;
   process.argv = std::move(*argv);
   for (const auto& [name, value] : spec.env) {
     process.env.emplace_back(name, with_port(value, *port));

@@ -195,6 +195,7 @@ Result<std::unique_ptr<Worker>> start_llama(Os& os, const WorkerContext& context
   Result<Argv> argv = llama_argv(context, spec, socket);
   if (!argv) return fail(argv.error());
   ProcessSpec process = worker_process(context, spec.model);
+  process.gate = spec.gate;
   process.argv = std::move(*argv);
   for (const auto& pair : stream_environment(context, spec, stats)) process.env.push_back(pair);
   process.env.insert(process.env.end(), spec.env.begin(), spec.env.end());

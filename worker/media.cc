@@ -94,18 +94,18 @@ Error missing(MediaTool tool, const std::string& program) {
 Result<Millis> decode_to(Os& os, const WorkerContext& context, MediaTool tool,
                          const std::string& file, const std::string& part,
                          const http::Cancel& cancel,
-                         const std::function<void(int pid)>& on_start) {
+                         const std::function<Result<void>(int pid)>& gate) {
   ProcessSpec spec = worker_process(context, "media");
   const std::string small = join_path(dir_name(context.worker_exe), "gantry-decode");
   spec.argv = tool == MediaTool::kSmall ? std::vector<std::string>{small, file, part}
                                         : ffmpeg_argv(file, part);
   spec.output_file = part + ".log";
+  spec.gate = gate;
   const Result<std::unique_ptr<Process>> process = os.spawn(spec);
   if (!process && process.error().code == Code::kNotFound) {
     return fail(missing(tool, small));
   }
   if (!process) return fail(process.error());
-  if (on_start) on_start((*process)->pid());
   if (Result<void> ok = finish(os, **process, tool, file, spec.output_file, cancel); !ok) {
     return fail(ok.error());
   }
@@ -177,14 +177,14 @@ Error explain_ffmpeg(const std::string& file, const std::string& output,
 Result<Millis> decode_audio(Os& os, const WorkerContext& context, MediaTool tool,
                             const std::string& file, const std::string& wav,
                             const http::Cancel& cancel,
-                            const std::function<void(int pid)>& on_start) {
+                            const std::function<Result<void>(int pid)>& gate) {
   if (Result<void> ok = check_input(os, file); !ok) return fail(ok.error());
   if (const Result<FileInfo> folder = os.stat(dir_name(wav)); !folder) {
     return fail(Code::kIo, "cannot write " + wav + ": " + folder.error().message,
                 folder.error().remedy);
   }
   const std::string part = wav + ".part";
-  Result<Millis> length = decode_to(os, context, tool, file, part, cancel, on_start);
+  Result<Millis> length = decode_to(os, context, tool, file, part, cancel, gate);
   drop(os, part + ".log");
   if (length) {
     std::error_code error;

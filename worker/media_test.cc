@@ -139,10 +139,12 @@ TEST_F(Media, CancelKillsIt) {
     int pid = 0;
     cancel_ = false;
     const Result<Millis> got =
-        decode_audio(*os_, bench_context(folder_), tool, big, wav_, cancel_, [&](int started) {
-          pid = started;
-          cancel_ = true;
-        });
+        decode_audio(*os_, bench_context(folder_), tool, big, wav_, cancel_,
+                     [&](int started) -> Result<void> {
+                       pid = started;
+                       cancel_ = true;
+                       return {};
+                     });
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error().code, Code::kCancelled);
     EXPECT_NE(::kill(pid, 0), 0);

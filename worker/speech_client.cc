@@ -119,6 +119,7 @@ Result<std::unique_ptr<Worker>> start_speech(Os& os, const WorkerContext& contex
                                              const WorkerSpec& spec) {
   if (spec.file.empty()) return fail(Code::kUsage, "the model " + spec.model + " has no file");
   ProcessSpec process = worker_process(context, spec.model);
+  process.gate = spec.gate;
   process.argv = speech_argv(context, spec);
   process.env.insert(process.env.end(), spec.env.begin(), spec.env.end());
   process.pipe_io = true;

@@ -39,6 +39,7 @@ struct WorkerSpec {
   std::vector<std::string> devices;  // the engine's names ("CUDA0"); empty: its choice
   std::string language = "auto";     // kWhisper
   std::string trace_file;            // kLlama that streams: a Chrome trace, written when it ends
+  std::function<Result<void>(int pid)> gate;  // see ProcessSpec
 };
 
 struct WorkerContext {
@@ -100,12 +101,12 @@ std::string worker_log_path(const std::string& log_dir, std::string_view model);
 // aiff, flac, ogg and mp3 and takes 3 MiB of memory, or ffmpeg, any recording, 50 MiB.
 enum class MediaTool { kSmall, kFfmpeg };
 
-// In one pass and constant memory, in a process of its own (untrusted bytes). on_start tells its
-// pid. kUnsupported: not for this tool (kSmall: try kFfmpeg); kCorrupt: no audio in it; kTooLarge:
-// longer than kAudioMax. Nothing is left at `wav` on failure.
+// In one pass and constant memory, in a process of its own (untrusted bytes); `gate`: see
+// ProcessSpec. kUnsupported: not for this tool (kSmall: try kFfmpeg); kCorrupt: no audio in it;
+// kTooLarge: longer than kAudioMax. Nothing is left at `wav` on failure.
 [[nodiscard]] Result<Millis> decode_audio(Os& os, const WorkerContext& context, MediaTool tool,
                                           const std::string& file, const std::string& wav,
                                           const http::Cancel& cancel,
-                                          const std::function<void(int pid)>& on_start);
+                                          const std::function<Result<void>(int pid)>& gate);
 
 }  // namespace gantry

@@ -5,6 +5,7 @@ The shim's control block is a file that this test and the killed program map, so
 told where to die while it runs. The history is kept here.
 """
 
+import contextlib
 import ctypes
 import errno
 import http.client
@@ -131,6 +132,7 @@ class Daemon(unittest.TestCase):
         self.env = dict(os.environ, XDG_RUNTIME_DIR=str(self.dir),
                         XDG_CONFIG_HOME=str(self.dir / "none"), LD_PRELOAD=SHIM,
                         FAULT_PROGRAM="gantryd", FAULT_CONTROL=str(self.daemon_control.path))
+        self.env.update(GANTRY_LEASE_DIR=str(self.dir / "leases"))
         self.env.pop("GANTRY_API_KEY", None)
         self.command = [BIN / "gantryd", "--state-dir", self.state, "--config", config,
                         "--listen", "127.0.0.1:0"]
@@ -236,43 +238,40 @@ class Daemon(unittest.TestCase):
         self.assertIn(b"always the same", result)
         self.results[job_id] = result
 
-    def check(self):
+    @contextlib.contextmanager
+    def store(self):
         """The store of a dead daemon, in a copy."""
         copy = self.dir / "copy"
         copy.mkdir()
         for name in ("gantry.db", "gantry.db-wal", "gantry.db-journal"):
             if (self.state / name).exists():
                 shutil.copy(self.state / name, copy)
-        database = sqlite3.connect(copy / "gantry.db")
-        if self.acknowledged:
+        with contextlib.closing(sqlite3.connect(copy / "gantry.db")) as database:
+            yield database
+        shutil.rmtree(copy)
+
+    def check(self):
+        """What was said stands in the store."""
+        if not self.acknowledged:
+            return
+        with self.store() as database:
             self.assertEqual(database.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
             rows = {row[0]: row[1:] for row in database.execute(
                 "SELECT id, state, result_file FROM jobs")}
-            for job_id in self.acknowledged:
-                self.assertIn(job_id, rows, "lost")
-            for job_id, result in self.results.items():
-                state, name = rows[job_id]
-                self.assertEqual(state, "done")
-                kept = (self.state / "jobs" / job_id / name).read_bytes()
-                self.assertEqual(kept, result, "a second result")
-        database.close()
-        shutil.rmtree(copy)
+        for job_id in self.acknowledged:
+            self.assertIn(job_id, rows, "lost")
+        for job_id, result in self.results.items():
+            state, name = rows[job_id]
+            self.assertEqual(state, "done")
+            kept = (self.state / "jobs" / job_id / name).read_bytes()
+            self.assertEqual(kept, result, "a second result")
 
     def no_leftovers(self):
         """Workers end with their daemon."""
         deadline = time.monotonic() + 5
-        mark = str(self.worker_control.path).encode()
-        left = ["?"]
-        while left and time.monotonic() < deadline:
-            left = []
-            for entry in pathlib.Path("/proc").iterdir():
-                try:
-                    if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
-                        left.append(entry.name)
-                except OSError:
-                    continue
+        while self.workers() and time.monotonic() < deadline:
             time.sleep(0.01)
-        self.assertEqual(left, [])
+        self.assertEqual(self.workers(), [])
 
     def rest(self):
         """A daemon that lives until all is done."""
@@ -293,8 +292,29 @@ class Daemon(unittest.TestCase):
         """What holds whenever the daemon was killed."""
         self.daemon_control.disarm()
         self.worker_control.disarm()
+        self.all_named(self.workers())
         self.no_leftovers()
         self.check()
+
+    def workers(self):
+        """Processes in which a worker's program has begun."""
+        mark = str(self.worker_control.path).encode()
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def all_named(self, pids):
+        """No program of ours runs that a row does not name: the next daemon knows all of them."""
+        if not pids:
+            return
+        with self.store() as database:
+            rows = {row[0] for row in database.execute("SELECT pid FROM leases")}
+        self.assertLessEqual(set(pids), rows)
 
 
 class Kills(Daemon):
@@ -315,6 +335,24 @@ class Kills(Daemon):
         self.daemon.wait(timeout=20)
         self.note("daemon", step, self.daemon_control)
         self.dead()
+
+    def test_no_worker_begins_before_its_lease_names_it(self):
+        """Killed right after each fork, and around the row that comes next: the worker waits."""
+        for turn in range(4 * EACH):
+            self.daemon_control.arm("spawn", 1 + turn % 2, 2)
+            self.start()
+            if turn % 4 >= 2:
+                self.daemon_control.disarm()
+                self.daemon_control.arm("wal sync", self.random.randint(1, 4), turn % 3)
+            for _ in range(12):
+                if self.daemon.poll() is not None:
+                    break
+                self.submit()
+                self.settle()
+            self.assertEqual(self.daemon.wait(timeout=20), -signal.SIGKILL)
+            self.dead()
+            if turn % 5 == 4:
+                self.rest()
 
     def kill_worker(self, step, both):
         """One kill of the worker while it is asked, with its daemon or alone."""

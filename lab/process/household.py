@@ -47,7 +47,8 @@ class Household(unittest.TestCase):
         self.port = free_port()
         self.env = dict(os.environ, GANTRY_STATE_DIR=str(self.state),
                         GANTRY_HOST=f"127.0.0.1:{self.port}", XDG_CONFIG_HOME=str(self.dir / "cfg"),
-                        XDG_RUNTIME_DIR=str(self.dir), OMP_WAIT_POLICY="passive")
+                        XDG_RUNTIME_DIR=str(self.dir), OMP_WAIT_POLICY="passive",
+                        GANTRY_LEASE_DIR=str(self.dir / "leases"))
         self.env.pop("GANTRY_API_KEY", None)
         self.background = []
 

@@ -1,5 +1,6 @@
 """The queue as its users have it: times, orders, pauses, copies, and programs under a lease."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -210,6 +211,17 @@ class Queue(Household):
         self.assertEqual(self.states(), {done: "done", waiting: "waiting"})
         self.assertEqual(json.loads(self.ok("show", done, "--result")), lines[2]["result"])
 
+    def test_models_that_are_never_beside_each_other(self):
+        self.configure("exclusive: [[micro-minutes, speech]]\n")
+        talk = self.speech(commands=2)
+        self.ok("run", "micro-minutes", "-p", "Hello.")
+        self.assertEqual(len(self.pids("llama-server")), 1)
+        self.ok("transcribe", talk)
+        self.assertFalse(self.pids("llama-server"), "it left for what is never beside it")
+        self.ok("run", "micro-minutes", "-p", "Hello.")
+        leases = json.loads(self.ok("leases", "--json"))["data"]
+        self.assertEqual([lease["holder"] for lease in leases], ["micro-minutes"])
+
 
 class WithDevice(Household):
     def setUp(self):
@@ -257,6 +269,39 @@ class WithDevice(Household):
         self.assertEqual(waits.wait(10), 130)
         held.send_signal(signal.SIGTERM)
         self.assertEqual(self.wait_for_job(job)["state"], "done")
+
+    def leases(self):
+        return json.loads(self.ok("leases", "--json"))["data"]
+
+    def test_a_programs_time_is_over(self):
+        held = self.start("with-device", "cpu", "--need", "1GiB", "--for", "5s", "--", "sleep",
+                          "100")
+        wait_until(lambda: self.booked() == 1 << 30, 10, "the lease")
+        (lease,) = self.leases()
+        self.assertEqual((lease["holder"], lease["kind"], lease["pid"], lease["device"]),
+                         ("sleep", "program", held.pid, "cpu"))
+        self.assertIn("sleep", self.ok("leases"))
+        # The next daemon keeps to it.
+        for pid in self.pids("gantryd"):
+            os.kill(pid, signal.SIGKILL)
+        self.ok("jobs")
+        self.assertEqual(self.leases()[0]["pid"], held.pid)
+        end, start = (datetime.datetime.fromisoformat(lease[at]) for at in ("deadline", "since"))
+        self.assertEqual((end - start).total_seconds(), 5)
+        kept = datetime.datetime.fromisoformat(self.leases()[0]["deadline"])
+        self.assertLess(abs((kept - end).total_seconds()), 1)
+        self.assertEqual(held.wait(20), -signal.SIGTERM)
+        wait_until(lambda: self.booked() == 0, 5, "the lease's end")
+        self.assertEqual(self.leases(), [])
+        self.refused(2, "with-device", "cpu", "--need", "1MiB", "--for", "long", "--", "true",
+                     says="--for long")
+
+    def test_a_program_that_does_not_end_is_ended(self):
+        held = self.start("with-device", "cpu", "--need", "1GiB", "--for", "1s", "--", "sh", "-c",
+                          "trap '' TERM; while :; do sleep 1; done")
+        wait_until(lambda: self.booked() == 1 << 30, 10, "the lease")
+        self.assertEqual(held.wait(40), -signal.SIGKILL)
+        wait_until(lambda: self.booked() == 0, 5, "the lease's end")
 
     def test_a_program_keeps_its_lease_when_the_daemon_dies(self):
         for how in (signal.SIGKILL, signal.SIGTERM):

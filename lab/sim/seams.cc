@@ -186,7 +186,6 @@ Result<Bytes> SimOs::pss(int pid) {
   SimProcess* process = world_.find(pid);
   if (process == nullptr) return gantry::fail(Code::kNotFound, "no such process");
   if (process->model.empty()) return MiB(1);
-  process->bound = true;  // it is watched from when its lease names it
   const bool alive = world_.alive(*process);
   const Bytes held = world_.held(*process, "cpu");
   if (!alive && held == Bytes{}) return gantry::fail(Code::kNotFound, "no such process");
@@ -204,7 +203,7 @@ Result<uint64_t> SimOs::start_time(int pid) {
   return gantry::fail(Code::kNotFound, "no such process");
 }
 
-void SimOs::kill_group(int pid, uint64_t start_ticks) {
+void SimOs::kill_group(int pid, uint64_t start_ticks, int) {
   fibers_.point("kill");
   world_.kill(pid, start_ticks);
 }
@@ -325,8 +324,12 @@ WorkerFactory sim_factory(Fibers& fibers, World& world,
     const auto known = habits.find(spec.model);
     const Habits usual = known == habits.end() ? Habits{} : known->second;
     const int pid = world.spawn(spec.model, usual, holds);
+    fibers.point("forked");
+    auto worker = std::make_unique<SimWorker>(fibers, world, pid, spec.model);
+    if (Result<void> may = spec.gate(pid); !may) return gantry::fail(may.error());
+    world.open_gate(pid);
     fibers.point("spawned");
-    return std::make_unique<SimWorker>(fibers, world, pid, spec.model);
+    return worker;
   };
 }
 

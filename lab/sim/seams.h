@@ -36,7 +36,7 @@ class SimOs final : public Os {
   [[nodiscard]] Result<std::unique_ptr<Process>> spawn(const ProcessSpec& spec) override;
   [[nodiscard]] Result<Bytes> pss(int pid) override;
   [[nodiscard]] Result<uint64_t> start_time(int pid) override;
-  void kill_group(int pid, uint64_t start_ticks) override;
+  void kill_group(int pid, uint64_t start_ticks, int signal) override;
   [[nodiscard]] Result<Millis> cpu_time(int pid) override;
   void sleep(Millis duration) override { fibers_.sleep(duration); }
   std::optional<std::string> env(const std::string&) override { return std::nullopt; }

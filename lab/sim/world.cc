@@ -116,8 +116,14 @@ int World::spawn(const std::string& model, const Habits& habits,
   ++spawns;
   const int pid = process.pid;
   processes_[pid] = std::move(process);
-  check_held("when " + model + " was started");
   return pid;
+}
+
+void World::open_gate(int pid) {
+  SimProcess* process = find(pid);
+  if (process == nullptr || !alive(*process)) return;
+  process->gated = false;
+  check_held("when " + process->model + " was started");
 }
 
 // A dead one is forgotten when its last byte is back.
@@ -161,7 +167,7 @@ void World::add_foreign(int pid, uint64_t ticks) {
 
 Bytes World::held(const SimProcess& process, const std::string& device) const {
   const auto share = process.holds.find(device);
-  if (share == process.holds.end()) return {};
+  if (share == process.holds.end() || process.gated) return {};
   Bytes bytes = share->second;
   if (device == "cpu" && process.grows && *process.grows <= fibers_.now()) bytes += process.growth;
   std::optional<Millis> ended = process.ended;
@@ -208,11 +214,8 @@ void World::orphan_or_end(uint32_t orphan_odds) {
   for (auto& [pid, process] : processes_) {
     if (process.model.empty()) continue;
     process.users = 0;
-    const bool survives = process.bound && orphan_odds > 0 && rng_.below(orphan_odds) == 0;
-    if (survives) continue;
-    // One whose lease does not name it yet was started a moment ago: it has taken nothing so far.
-    if (!process.bound && alive(process)) process.host_late = process.device_late = Millis{0};
-    end(process, "killed by signal 9");
+    const bool survives = !process.gated && orphan_odds > 0 && rng_.below(orphan_odds) == 0;
+    if (!survives) end(process, "killed by signal 9");
   }
   locked.clear();
 }

@@ -60,7 +60,7 @@ struct SimProcess {
   bool fails = false, hangs = false, ignores_term = false;
   std::optional<Millis> grows;
   Bytes growth;
-  bool bound = false;            // its lease has its pid
+  bool gated = true;             // its program has not begun: it holds nothing
   uint32_t users = 0;            // sessions that hold it, as their holders know
   std::string end_text;
 };
@@ -78,8 +78,10 @@ class World {
   uint64_t next_inode() { return ++inodes_; }
 
   // Processes; the dead are kept for as long as they hold memory.
+  // Waits at its gate, and ends there with the daemon.
   int spawn(const std::string& model, const Habits& habits,
             const std::map<std::string, Bytes>& holds);
+  void open_gate(int pid);
   SimProcess* find(int pid);
   bool alive(SimProcess& process);          // its end by itself is noticed here
   void end(SimProcess& process, const std::string& how);
