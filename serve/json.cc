@@ -155,7 +155,7 @@ json ledger_json(const LedgerStatus& device) {
 }
 
 json lease_json(const LeaseStatus& lease) {
-  return {{"token", lease.token},
+  return {{"token", std::to_string(lease.token)},  // above 2^53
           {"holder", lease.holder},
           {"kind", lease.program ? "program" : "worker"},
           {"pid", lease.pid},

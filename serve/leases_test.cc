@@ -46,11 +46,11 @@ TEST_F(Leases, AreListed) {
   start_and_list(R"({"data":[)"
                  R"({"bytes":5242880,"deadline":"2027-01-15T10:00:00.000Z","device":"gpu0",)"
                  R"("exclusive":true,"heartbeat":"2027-01-15T08:00:10.000Z","holder":"train",)"
-                 R"("kind":"program","pid":77,"since":"2027-01-15T08:00:00.000Z","token":7,)"
+                 R"("kind":"program","pid":77,"since":"2027-01-15T08:00:00.000Z","token":"7",)"
                  R"("uid":null},)"
                  R"({"bytes":6291456,"deadline":null,"device":"cpu","exclusive":false,)"
                  R"("heartbeat":"2027-01-15T08:00:00.000Z","holder":"chat","kind":"worker",)"
-                 R"("pid":78,"since":"2027-01-15T08:00:00.000Z","token":8,"uid":1001}],)"
+                 R"("pid":78,"since":"2027-01-15T08:00:00.000Z","token":"8","uid":1001}],)"
                  R"("object":"list"})");
 }
 
