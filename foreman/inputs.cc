@@ -66,7 +66,7 @@ Result<Inputs::Pin> Inputs::keep(const std::string& path, FileIdentity* file) {
   std::string aside;
   {
     const std::lock_guard lock(mutex_);
-    aside = path_of(fmt::format("new.{}", ++copies_));
+    aside = path_of(fmt::format("new-{}", ++copies_));
   }
   Result<void> done = os_.copy_file(path, aside);
   if (!done) return fail(done.error());

@@ -100,8 +100,8 @@ TEST_F(InputsTest, WhatACrashLeavesBehindIsSwept) {
   const std::string id = *keep({file("a.wav", "needed")}, later());
   foreman.reset();
   write(kept_path("nobody's"), "nobody's");
-  write(state() + "/inputs/new.7", "half a co");
-  write(state() + "/inputs/.new.8.123.tmp", "ha");
+  write(state() + "/inputs/new-7", "half a co");
+  write(state() + "/inputs/.new-8.123.tmp", "ha");
   ASSERT_TRUE(start());
   EXPECT_THAT(kept(), testing::ElementsAre(sha256_hex("needed")));
   EXPECT_EQ(foreman->job(id)->state, JobState::kWaiting);

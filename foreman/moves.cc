@@ -55,7 +55,7 @@ Result<void> Store::move(const Held& held, JobState to, std::string_view also) {
 }
 
 // A quarantined job keeps its checkpoints: they are evidence, and what a retry goes on from.
-Result<void> Store::end(const Held& held, JobState to, const Error* error, WallTime now) {
+Result<void> Store::end_alone(const Held& held, JobState to, const Error* error, WallTime now) {
   const std::string doing = "record the end of the job";
   if (Result<void> moved = move(held, to, ""); !moved) return moved;
   Statement row = database_->prepare(
@@ -68,32 +68,41 @@ Result<void> Store::end(const Held& held, JobState to, const Error* error, WallT
     row.bind(code_name(error->code)).bind(error->message).bind(error->remedy);
   }
   if (Result<void> ended = row.bind(held.seq).run(); !ended) return ended;
-  if (Result<void> told = end_dependents(held, to, now); !told) return told;
   if (to == JobState::kQuarantined) return {};
   return database_->prepare("DELETE FROM checkpoints WHERE job=?", doing).bind(held.seq).run();
 }
 
-// What waits for a job that ended without a result would wait for ever.
-Result<void> Store::end_dependents(const Held& held, JobState to, WallTime now) {
-  std::vector<Held> waiting;
-  {
-    Statement row = database_->prepare(
-        "SELECT seq, token, id FROM job_needs JOIN jobs ON seq = job WHERE needs=? AND"
-        " state='waiting'", "look what depends on the job");
-    row.bind(held.seq);
-    for (;;) {
-      Result<bool> more = row.next();
-      if (!more) return fail(more.error());
-      if (!*more) break;
-      waiting.push_back({row.integer(0), JobState::kWaiting, row.integer(1), row.text(2)});
+Result<std::optional<Store::Held>> Store::next_dependent(const Held& held) {
+  Statement row = database_->prepare(
+      "SELECT seq, token, id FROM job_needs JOIN jobs ON seq = job WHERE needs=? AND"
+      " state='waiting' LIMIT 1", "look what depends on the job");
+  Result<bool> more = row.bind(held.seq).next();
+  if (!more) return fail(more.error());
+  if (!*more) return std::nullopt;
+  return Held{row.integer(0), JobState::kWaiting, row.integer(1), row.text(2)};
+}
+
+// And what waits for it, or for one of those: without a result to come they would wait for ever.
+// One at a time, since a job may depend on several of them; and not one inside the other, since a
+// chain may be as long as the queue.
+Result<void> Store::end(const Held& held, JobState to, const Error* error, WallTime now) {
+  if (Result<void> ended = end_alone(held, to, error, now); !ended) return ended;
+  std::vector<std::pair<Held, JobState>> ended = {{held, to}};
+  while (!ended.empty()) {
+    const auto [cause, state] = ended.back();
+    Result<std::optional<Held>> waits = next_dependent(cause);
+    if (!waits) return fail(waits.error());
+    if (!*waits) {
+      ended.pop_back();
+      continue;
     }
-  }
-  const Error error{
-      Code::kUnavailable,
-      fmt::format("it depends on job {}, which is {}", held.id, job_state_name(to)),
-      fmt::format("see `gantry show {}`; then `gantry retry` both", held.id)};
-  for (const Held& each : waiting) {
-    if (Result<void> ended = end(each, JobState::kFailed, &error, now); !ended) return ended;
+    const Error lost{
+        Code::kUnavailable,
+        fmt::format("it depends on job {}, which is {}", cause.id, job_state_name(state)),
+        fmt::format("see `gantry show {}`; then `gantry retry` both", cause.id)};
+    Result<void> done = end_alone(**waits, JobState::kFailed, &lost, now);
+    if (!done) return done;
+    ended.emplace_back(std::move(**waits), JobState::kFailed);
   }
   return {};
 }

@@ -1,5 +1,6 @@
 // What a job may wait for, what ends it, and what the user may do about it.
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <thread>
 
@@ -40,6 +41,53 @@ TEST_F(MovesTest, AJobWaitsForItsTime) {
   reopen();
   EXPECT_EQ(claimed(100), "later");
   EXPECT_FALSE(store_->next_due()->has_value());
+}
+
+// Found by simulation: the second of two that ended together was ended twice, and no job was ever
+// claimed again.
+TEST_F(MovesTest, WhatDependsOnSeveralThatEndEndsOnce) {
+  for (const bool late : {true, false}) {
+    const std::string n = late ? "1" : "2";
+    const auto after = [&](const std::string& id, const std::vector<std::string>& needs) {
+      JobSpec spec;
+      spec.depends_on = needs;
+      if (late) spec.deadline = at(10);
+      ASSERT_TRUE(submit(id + n, spec));
+    };
+    after("a", {});
+    after("b", {"a" + n});
+    after("c", {"a" + n, "b" + n});
+    after("d", {"b" + n, "c" + n});
+    if (late) {
+      EXPECT_EQ(claimed(11), "");
+    } else {
+      const Result<JobState> cancelled = store_->cancel("a2", at(12));
+      ASSERT_TRUE(cancelled) << cancelled.error().message;
+    }
+    for (const char* id : {"b", "c", "d"}) EXPECT_EQ(state(id + n), JobState::kFailed) << id << n;
+  }
+}
+
+// On a small stack: it must not be as deep as the chain is long.
+TEST_F(MovesTest, AChainMayBeLong) {
+  constexpr int kLong = 2'000;
+  add("0");
+  for (int i = 1; i < kLong; ++i) {
+    JobSpec spec;
+    spec.depends_on = {std::to_string(i - 1)};
+    ASSERT_TRUE(submit(std::to_string(i), spec));
+  }
+  pthread_attr_t small;
+  ASSERT_EQ(pthread_attr_init(&small), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&small, 256 << 10), 0);
+  pthread_t thread{};
+  const auto cancel = [](void* store) -> void* {
+    EXPECT_TRUE(static_cast<Store*>(store)->cancel("0", at(2)));
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, &small, cancel, store_.get()), 0);
+  ASSERT_EQ(pthread_join(thread, nullptr), 0);
+  EXPECT_EQ(store_->tally()->of(JobState::kFailed), uint64_t{kLong - 1});
 }
 
 TEST_F(MovesTest, AJobWaitsForWhatItDependsOn) {

@@ -266,29 +266,25 @@ Result<void> Store::promote(WallTime now) {
       .bind(millis(now)).run();
 }
 
+// One at a time: with one end those that depend on it, which may be late as well.
 Result<void> Store::end_late(WallTime now) {
   const std::string doing = "end jobs that are past their deadline";
-  std::vector<Held> late;
-  {
-    Statement row = database_->prepare(
-        "SELECT seq, state, token, id FROM jobs WHERE deadline_ms IS NOT NULL AND"
-        " state IN ('waiting','queued') AND deadline_ms < ?", doing);
-    row.bind(millis(now));
-    for (;;) {
-      Result<bool> more = row.next();
-      if (!more) return fail(more.error());
-      if (!*more) break;
-      const std::optional<JobState> state = parse_job_state(row.text(1));
-      late.push_back({row.integer(0), state.value_or(JobState::kQueued), row.integer(2),
-                      row.text(3)});
-    }
-  }
   const Error error{Code::kTimeout, "its deadline passed before it could run",
                     "give it a later one, or a higher priority"};
-  for (const Held& held : late) {
-    if (Result<void> ended = end(held, JobState::kFailed, &error, now); !ended) return ended;
+  for (;;) {
+    Held late;
+    {
+      Statement row = database_->prepare(
+          "SELECT seq, state, token, id FROM jobs WHERE deadline_ms IS NOT NULL AND"
+          " state IN ('waiting','queued') AND deadline_ms < ? LIMIT 1", doing);
+      Result<bool> more = row.bind(millis(now)).next();
+      if (!more) return fail(more.error());
+      if (!*more) return {};
+      const std::optional<JobState> state = parse_job_state(row.text(1));
+      late = {row.integer(0), state.value_or(JobState::kQueued), row.integer(2), row.text(3)};
+    }
+    if (Result<void> ended = end(late, JobState::kFailed, &error, now); !ended) return ended;
   }
-  return {};
 }
 
 Result<std::optional<Claim>> Store::claim(WallTime now) {

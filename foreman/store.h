@@ -124,7 +124,9 @@ class Store {
   [[nodiscard]] Result<Held> hold(const std::string& id, std::optional<Token> token, JobState to);
   [[nodiscard]] Result<void> move(const Held& held, JobState to, std::string_view also);
   [[nodiscard]] Result<void> end(const Held& held, JobState to, const Error* error, WallTime now);
-  [[nodiscard]] Result<void> end_dependents(const Held& held, JobState to, WallTime now);
+  [[nodiscard]] Result<void> end_alone(const Held& held, JobState to, const Error* error,
+                                       WallTime now);
+  [[nodiscard]] Result<std::optional<Held>> next_dependent(const Held& held);
   [[nodiscard]] Result<std::vector<std::pair<int64_t, Pruned>>> prunable(const PruneRule& rule,
                                                                          uint32_t limit);
   [[nodiscard]] Result<void> remove_rows(int64_t seq, const std::string& id);

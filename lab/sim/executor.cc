@@ -26,8 +26,13 @@ Result<void> SimExecutor::check(const JobSpec&) const { return {}; }
 
 Result<std::string> SimExecutor::run(JobContext& context) {
   history_.run_began(context.job());
+  const std::vector<std::string>& files = context.job().spec.files;
+  if (!files.empty()) {
+    const auto file = world_.files.find(files.front());
+    history_.given(context.job(), file == world_.files.end() ? nullptr : &file->second.now);
+  }
   Result<std::string> result = steps(context);
-  history_.run_ended(context.job());
+  history_.run_ended(context.job(), result.has_value());
   return result;
 }
 

@@ -41,6 +41,7 @@ class Maker {
     s_.fibers.lag_max = Millis(1 + static_cast<int64_t>(upto(100)));
     s_.faulty = s_.flavour == Flavour::kMixed && !one_in(3);
     s_.growth = s_.faulty && one_in(8);
+    s_.prunes = s_.flavour == Flavour::kMixed && one_in(2);
     s_.chaos_odds = s_.flavour == Flavour::kMixed && one_in(2) ? 1 : 0;
     s_.job_threads = 1 + static_cast<uint32_t>(upto(2));
   }
@@ -111,7 +112,7 @@ class Maker {
     Entry& entry = entries_[n];
     entry.n = n;
     entry.priority = one_in(3) ? static_cast<int>(upto(2)) : 0;
-    if (one_in(2)) entry.key = fmt::format("key {}", n);
+    if (!s_.prunes && one_in(2)) entry.key = fmt::format("key {}", n);
     if (s_.flavour == Flavour::kMixed) {
       entry.sort = one_of<Sort>({Sort::kPlain, Sort::kPlain, Sort::kPlain, Sort::kPlain,
                                  Sort::kPoison, Sort::kRefused, Sort::kFlaky});
@@ -120,13 +121,19 @@ class Maker {
     plan.steps = 1 + static_cast<int>(upto(3));
     plan.work = ms(one_in(6) ? 4'000 : 300);
     if (!one_in(3)) plan.model = one_of(names_);
+    if (s_.flavour == Flavour::kMixed) {
+      if (one_in(4)) plan.delay = ms(1'500);
+      if (one_in(4)) plan.deadline = Millis(1) + ms(3'000);
+      if (!mine_[client].empty() && one_in(3)) plan.needs.push_back(one_of(mine_[client]));
+      if (one_in(3)) plan.input = fmt::format("recording {}", n % 3);
+    }
     mine_[client].push_back(n);
     return {Op::What::kSubmit, n, "", Millis{0}, Millis{0}};
   }
 
   Op any_op(size_t client) {
     std::vector<int64_t>& mine = mine_[client];
-    const uint64_t dice = rng_.below(17);
+    const uint64_t dice = rng_.below(20);
     if (mine.empty() || dice < 6) return submit(client);
     const int64_t n = one_of(mine);
     if (dice < 8) return {Op::What::kCancel, n, "", Millis{0}, Millis{0}};
@@ -138,6 +145,10 @@ class Maker {
     if (dice < 14) return {Op::What::kLook, n, "", Millis{0}, Millis{0}};
     if (dice < 15) return {one_in(2) ? Op::What::kList : Op::What::kWatch, n, "", ms(500), {}};
     if (dice < 16) return {Op::What::kHold, n, "", ms(2'000), Millis{0}};
+    if (dice < 18) return {Op::What::kRetry, n, "", Millis{0}, Millis{0}};
+    if (dice < 19 && s_.prunes) {
+      return {Op::What::kPrune, n, "", one_in(2) ? Millis{0} : ms(500), Millis{0}};
+    }
     return {Op::What::kPause, 0, "", ms(1'500), Millis{0}};
   }
 

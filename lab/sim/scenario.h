@@ -21,7 +21,7 @@ enum class Flavour {
 
 struct Op {
   enum class What {
-    kSubmit, kAgain, kCancel, kHold, kSession, kUnload, kLook, kList, kWatch, kPause
+    kSubmit, kAgain, kCancel, kHold, kRetry, kPrune, kSession, kUnload, kLook, kList, kWatch, kPause
   };
   What what = What::kPause;
   int64_t n = 0;        // of a job
@@ -54,6 +54,10 @@ struct JobPlan {
   int steps = 1;
   std::string model;  // empty: none
   Millis work{0};
+  Millis delay{0};             // not before so long after it is asked for
+  Millis deadline{0};          // and begun so long after that, or never; 0: none
+  std::vector<int64_t> needs;  // what it depends on, where that was acknowledged
+  std::string input;           // what is in the file that it has kept; empty: it has none
 };
 
 struct Scenario {
@@ -70,6 +74,7 @@ struct Scenario {
   std::map<int64_t, JobPlan> jobs;
   bool faulty = false;        // workers may fail, so a job may
   bool growth = false;
+  bool prunes = false;        // users remove what has ended; then no job has a key
   uint32_t chaos_odds = 0;    // other programs take memory, clocks jump, processes are killed
 };
 

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "foreman/job_state.h"
 #include "foreman/roster.h"
+#include "foreman/sha256.h"
 #include "lab/sim/vfs.h"
 
 namespace gantry::sim {
@@ -203,6 +205,8 @@ bool Simulation::take(Client& client, const Op& op) {
     case Op::What::kList: list(); break;
     case Op::What::kPause: fibers_.sleep(op.time); break;
     case Op::What::kHold: hold(op); break;
+    case Op::What::kRetry: retry(op); break;
+    case Op::What::kPrune: prune(op); break;
     case Op::What::kWatch: {
       const Entry& entry = history_.entry(op.n);
       if (entry.id.empty()) break;
@@ -213,20 +217,56 @@ bool Simulation::take(Client& client, const Op& op) {
   return true;
 }
 
+// The same however often it is asked for.
+JobSpec Simulation::spec_of(Entry& entry, const JobPlan& plan) {
+  if (entry.asked == 0) {
+    const WallTime now = clock_.wall();
+    if (plan.delay > Millis{0}) entry.not_before = now + plan.delay;
+    if (plan.deadline > Millis{0}) entry.deadline = now + plan.delay + plan.deadline;
+    for (const int64_t n : plan.needs) {
+      if (!history_.entry(n).id.empty()) entry.needs.push_back(n);
+    }
+    entry.input = plan.input;
+  }
+  JobSpec spec;
+  spec.kind = "steps";
+  spec.params = params_of(entry, plan);
+  spec.priority = entry.priority;
+  spec.idempotency_key = entry.key;
+  spec.not_before = entry.not_before;
+  spec.deadline = entry.deadline;
+  for (const int64_t n : entry.needs) spec.depends_on.push_back(history_.entry(n).id);
+  if (!entry.input.empty()) {
+    spec.keep = true;
+    spec.files = {fmt::format("/stick/{}", entry.n)};
+    File& file = world_.files[spec.files.front()];
+    file.now = file.synced = entry.input;
+    file.inode = world_.next_inode();
+  }
+  return spec;
+}
+
+// It depends on one that has ended otherwise, or is gone.
+bool Simulation::refused_rightly(const Entry& entry, const Error& error) {
+  return std::ranges::any_of(entry.needs, [&](int64_t n) {
+    const Entry& other = history_.entry(n);
+    if (error.code == Code::kNotFound) return history_.may_be_gone(other);
+    return error.code == Code::kConflict && other.ended != "done";
+  });
+}
+
 bool Simulation::submit(Client& client, const Op& op) {
   Entry& entry = history_.entry(op.n);
   if (op.what == Op::What::kAgain && entry.id.empty()) return true;
-  JobSpec spec;
-  spec.kind = "steps";
-  spec.params = params_of(entry, scenario_.jobs.at(op.n));
-  spec.priority = entry.priority;
-  spec.idempotency_key = entry.key;
+  JobSpec spec = spec_of(entry, scenario_.jobs.at(op.n));
   history_.asked(entry);
   Result<std::string> id = foreman_->submit(spec);
   if (id) {
     history_.acked(entry, *id);
+    for (const std::string& file : spec.files) world_.files.erase(file);  // the stick is pulled
     return true;
   }
+  if (refused_rightly(entry, id.error())) return true;
   if (!world_.stopping) {
     world_.violated(fmt::format("{}: job {} is refused: {}", client.name, op.n,
                                 id.error().message));
@@ -241,6 +281,7 @@ void Simulation::cancel(const Op& op) {
   entry.cancel_asked = true;
   Result<void> done = foreman_->cancel(entry.id);
   if (done) return history_.cancel_acked(entry);
+  if (done.error().code == Code::kNotFound && history_.may_be_gone(entry)) return;
   if (done.error().code != Code::kConflict) {
     world_.violated(fmt::format("job {} cannot be cancelled: {}", op.n, done.error().message));
   }
@@ -257,13 +298,42 @@ void Simulation::hold(const Op& op) {
   if (Result<void> paused = foreman_->pause(entry.id); paused) {
     history_.paused(entry, true);
     fibers_.sleep(op.time);
+  } else if (paused.error().code == Code::kNotFound && history_.may_be_gone(entry)) {
+    return;
   } else if (paused.error().code != Code::kConflict) {
     world_.violated(fmt::format("job {} cannot be paused: {}", op.n, paused.error().message));
   }
   history_.paused(entry, false);
   Result<void> resumed = foreman_->resume(entry.id);
+  if (!resumed && resumed.error().code == Code::kNotFound && history_.may_be_gone(entry)) return;
   if (!resumed && resumed.error().code != Code::kConflict) {
     world_.violated(fmt::format("job {} cannot be resumed: {}", op.n, resumed.error().message));
+  }
+}
+
+void Simulation::retry(const Op& op) {
+  Entry& entry = history_.entry(op.n);
+  if (entry.id.empty()) return;
+  const bool was_done = entry.ended == "done";
+  entry.revive_asked = true;
+  const Result<void> done = foreman_->retry(entry.id);
+  if (done) return history_.revived(entry, was_done);
+  if (done.error().code == Code::kNotFound && history_.may_be_gone(entry)) return;
+  if (done.error().code == Code::kConflict) return;
+  world_.violated(fmt::format("job {} cannot be tried again: {}", op.n, done.error().message));
+}
+
+void Simulation::prune(const Op& op) {
+  history_.prune_begins();
+  const Result<std::vector<std::string>> gone =
+      foreman_->prune({.older = op.time, .state = {}, .dry = false});
+  if (!gone) return world_.violated("jobs cannot be pruned: " + gone.error().message);
+  history_.pruned(*gone);
+  for (const std::string& id : *gone) {
+    const std::string folder = state_dir_ + "/jobs/" + id;
+    const auto left = world_.files.lower_bound(folder);
+    if (left == world_.files.end() || !left->first.starts_with(folder)) continue;
+    world_.violated("job " + id + " was pruned and " + left->first + " is left");
   }
 }
 
@@ -300,16 +370,23 @@ void Simulation::session(const Op& op) {
 }
 
 void Simulation::look(int64_t n) {
-  const Entry& entry = history_.entry(n);
+  Entry& entry = history_.entry(n);
   if (entry.id.empty()) return;
-  const bool was_over = History::over(entry);
+  const bool was_over = History::over(entry), was_pruned = entry.pruned;
   Result<Job> job = foreman_->job(entry.id);
+  if (!job && job.error().code == Code::kNotFound && history_.may_be_gone(entry)) {
+    entry.pruned = true;
+    return;
+  }
+  if (job && was_pruned) world_.violated(fmt::format("job {} was pruned and is there", n));
   if (!job) {
     return world_.violated(fmt::format("job {} was acknowledged and is lost: {}", n,
                                        job.error().message));
   }
   history_.saw(*job, was_over);
-  if (job->state == JobState::kDone) history_.saw_result(*job, foreman_->result(job->id));
+  if (job->state != JobState::kDone) return;
+  const Result<std::string> bytes = foreman_->result(job->id);
+  if (bytes || !history_.may_be_gone(entry)) history_.saw_result(*job, bytes);
 }
 
 void Simulation::list() {
@@ -330,6 +407,7 @@ void Simulation::chaos() {
       if (dice == 1) world_.others[device] = Bytes{};
     }
     if (dice == 2) world_.wall_offset += Millis(3'600'000);
+    wall_highest_ = std::max(wall_highest_, world_.wall_offset);
     if (dice == 3) world_.wall_offset -= Millis(3'600'000);
     if (dice != 4 || !scenario_.faulty) continue;
     for (auto& [pid, process] : world_.processes()) {
@@ -338,7 +416,9 @@ void Simulation::chaos() {
   }
 }
 
+// And it is as late as it ever was, so that every job's time has come.
 void Simulation::calm_down() {
+  world_.wall_offset = std::max(world_.wall_offset, wall_highest_);
   for (auto& [device, bytes] : world_.others) bytes = Bytes{};
   for (auto& [model, habits] : scenario_.habits) {
     habits.fail_odds = habits.crash_odds = habits.hang_odds = habits.stop_odds = 0;
@@ -352,12 +432,21 @@ void Simulation::all_over() {
   for (auto& [n, entry] : history_.entries()) {
     // Its daemon may have ended between the two.
     if (!entry.id.empty() && entry.pause_asked) (void)foreman_->resume(entry.id);
+    // It stays paused where what it depends on has ended otherwise: then it is given up.
+    const bool lost = !entry.needs.empty() && entry.pause_asked;
+    const Result<Job> stands = lost ? foreman_->job(entry.id) : Result<Job>{};
+    if (lost && stands && stands->state == JobState::kPaused) {
+      cancel({Op::What::kCancel, n, "", Millis{0}, Millis{0}});
+    }
     while (!entry.id.empty()) {
       look(n);
       if (History::over(entry)) break;
       if (fibers_.now() - begun > kOverWithin) {
-        return world_.violated(fmt::format("job {} has not ended within {} s:\n{}", n,
-                                           kOverWithin.count() / 1000, fibers_.standing()));
+        const Result<Job> job = foreman_->job(entry.id);
+        return world_.violated(fmt::format(
+            "job {} has not ended within {} s: it is {}, waits for {}:\n{}", n,
+            kOverWithin.count() / 1000, job ? job_state_name(job->state) : "gone",
+            job ? job->waits_for : "", fibers_.standing()));
       }
       fibers_.sleep(Millis(200));
     }
@@ -377,11 +466,32 @@ void Simulation::all_over() {
   }
 }
 
+void Simulation::check_disk() {
+  const std::string jobs = state_dir_ + "/jobs/", inputs = state_dir_ + "/inputs/";
+  const std::set<std::string> dirs = world_.dirs;
+  for (const std::string& dir : dirs) {
+    if (!dir.starts_with(jobs) || dir.find('/', jobs.size()) != std::string::npos) continue;
+    if (foreman_->job(dir.substr(jobs.size()))) continue;
+    return world_.violated(dir + " is left of a job that is gone");
+  }
+  for (const auto& [path, file] : world_.files) {
+    if (!path.starts_with(inputs)) continue;
+    const bool needed = std::ranges::any_of(history_.entries(), [&](const auto& each) {
+      const Entry& entry = each.second;
+      return !entry.input.empty() && entry.ended != "done" && !entry.pruned &&
+             path == inputs + sha256_hex(entry.input);
+    });
+    if (!needed) return world_.violated(path + " is kept, and no job needs it");
+  }
+}
+
 void Simulation::last_checks() {
   list();
   const bool trouble = scenario_.faulty || scenario_.chaos_odds > 0;
   for (const auto& [n, entry] : history_.entries()) {
-    if (entry.id.empty()) continue;
+    if (entry.id.empty() || entry.pruned) continue;
+    const bool conditional = entry.deadline != WallTime{} || !entry.needs.empty();
+    if (conditional && entry.ended == "failed") continue;
     const bool refused = entry.sort == Sort::kRefused || entry.sort == Sort::kPoison;
     const bool as_wanted = entry.ended == "cancelled" || (entry.ended == "done") != refused;
     if (!as_wanted && (refused || !trouble)) {
@@ -390,6 +500,7 @@ void Simulation::last_checks() {
     }
   }
   fibers_.sleep(2 * kNoticedWithin);
+  check_disk();
   for (const ModelStatus& model : foreman_->models()) {
     SimProcess* process = world_.find(model.pid);
     const bool dead = process == nullptr || (!world_.alive(*process) &&

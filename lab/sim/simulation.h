@@ -39,12 +39,17 @@ class Simulation {
   void cancel(const Op& op);
   void session(const Op& op);
   void hold(const Op& op);
+  void retry(const Op& op);
+  void prune(const Op& op);
+  JobSpec spec_of(Entry& entry, const JobPlan& plan);
+  bool refused_rightly(const Entry& entry, const Error& error);
   void look(int64_t n);
   void list();
   void chaos();
   void calm_down();
   void all_over();       // waits until every job has ended
   void last_checks();
+  void check_disk();  // nothing lies there that no job has
   void stale_holders();  // on the store alone, between two daemons
   void attack(Store& store, const Claim& claim, Token stale);
   void expect_conflict(const Result<void>& done, const char* what, Token stale);
@@ -62,6 +67,7 @@ class Simulation {
   Foreman* foreman_ = nullptr;     // of this life
   std::list<http::Cancel> flags_;  // for as long as anybody may look at them
   bool calm_ = false;
+  Millis wall_highest_{0};         // of the world's offset
   Token last_claim_ = 0;           // of a stale holder
 };
 
