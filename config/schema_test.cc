@@ -13,7 +13,9 @@ using nlohmann::json;
 // A value that fits the schema's description of a key, as YAML.
 std::string sample(const std::string& key, const json& shape) {
   if (key == "reserve") return "{cpu: 1GiB, gpu0: 10%}";
-  if (key == "exclusive") return "[[vision, language], {never: [a, b], below: 8GiB}]";
+  if (key == "exclusive" && shape["type"] == "array") {
+    return "[[vision, language], {never: [a, b], below: 8GiB}]";
+  }
   if (key == "listen") return "127.0.0.1:1";
   if (key == "proxy") return "http://127.0.0.1:1";
   if (shape.contains("enum")) return shape["enum"][0];

@@ -144,7 +144,12 @@ TEST_F(SchedulerTest, HoldsShareTheBudget) {
   ASSERT_TRUE(bytes);
   EXPECT_EQ(state("a"), "unloaded");
   EXPECT_EQ(scheduler_->booked("cpu"), MiB(10));
-  EXPECT_EQ(store_->leases()->front().model, "media");
+  EXPECT_TRUE(store_->leases()->empty());  // nobody holds them yet
+  ASSERT_TRUE((*bytes)->started(77));
+  const std::vector<LeaseRow> rows = *store_->leases();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].model, "media");
+  EXPECT_EQ(rows[0].pid, 77);
   bytes->reset();
   EXPECT_EQ(scheduler_->booked("cpu"), Bytes{});
 }
