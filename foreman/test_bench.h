@@ -10,6 +10,7 @@
 #include "foreman/fake_live.h"
 #include "foreman/fake_worker.h"
 #include "foreman/foreman.h"
+#include "foreman/job_state.h"
 #include "foreman/step_executor.h"
 
 namespace gantry {
@@ -93,10 +94,7 @@ class TestBench {
   Job wait(const std::string& id) {
     for (int i = 0; i < 10'000; ++i) {
       Result<Job> job = foreman->job(id);
-      if (!job || job->state == JobState::kDone || job->state == JobState::kFailed ||
-          job->state == JobState::kCancelled) {
-        return job.value_or(Job{});
-      }
+      if (!job || is_final(job->state)) return job.value_or(Job{});
       std::this_thread::sleep_for(Millis(1));
     }
     return foreman->job(id).value_or(Job{});
