@@ -1,5 +1,4 @@
-// For tests: a foreman whose models are functions, and a job context with checkpoints in a map. The
-// language and vision workers answer over real HTTP on a unix socket.
+// For tests: a foreman whose models are functions (of real HTTP), a job context that is a map.
 #pragma once
 
 #include <unistd.h>
@@ -62,7 +61,7 @@ class FakeForemanForPipes final : public ForemanClient {
   FakeModelWorker worker;
   FakeOs os;  // where decode() writes
   std::vector<std::string> opened;  // in order
-  uint64_t tokens = 0;  // that sessions told of
+  uint64_t tokens = 0;
   int open_now = 0, open_most = 0, decodes = 0;
   std::map<std::string, Error> refuse;  // by model
 
