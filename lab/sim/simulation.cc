@@ -499,6 +499,12 @@ void Simulation::last_checks() {
                                          refused ? "failed" : "done"));
     }
   }
+  // Jobs that were accepted, but never acknowledged, may still run.
+  for (Millis waited{0}; waited < kOverWithin; waited += kNoticedWithin) {
+    const Result<JobTally> tally = foreman_->tally();
+    if (!tally || tally->unfinished() == 0) break;
+    fibers_.sleep(kNoticedWithin);
+  }
   fibers_.sleep(2 * kNoticedWithin);
   check_disk();
   for (const ModelStatus& model : foreman_->models()) {
