@@ -108,9 +108,11 @@ class Queue(Household):
                          ("done", "cpu", "cpu", ["wait", "refuse"]))
 
     def test_pruning(self):
-        first, second = self.hello(), self.hello()
-        self.wait_for_job(first)
-        self.wait_for_job(second)
+        def done():  # one after another: pruning goes by their ends
+            job_id = self.hello()
+            self.wait_for_job(job_id)
+            return job_id
+        first, second = done(), done()
         waiting = self.hello("--at", "+3600s")
         after = self.hello("--after", waiting)
         self.ok("cancel", waiting)  # and the one after it fails
@@ -127,9 +129,7 @@ class Queue(Household):
         self.assertEqual(self.states(), {})
         self.configure("keep_jobs: 1\n")
         self.ok("stop")
-        jobs = [self.hello() for _ in range(3)]
-        for job_id in jobs:
-            self.wait_for_job(job_id)
+        jobs = [done() for _ in range(3)]
         self.ok("prune")
         self.assertEqual(list(self.states()), [jobs[2]])
 
