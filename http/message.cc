@@ -147,7 +147,8 @@ Result<Address> parse_address(std::string_view text) {
     if (inet_pton(AF_INET6, address.host.c_str(), &v6) != 1) return bad_address(whole);
     return address;
   }
-  if (!is_host_name(host)) return bad_address(whole);
+  // A host of that name would be read as a socket's path when it is written out again.
+  if (!is_host_name(host) || text.starts_with(kUnix)) return bad_address(whole);
   address.host = same_text(host, "localhost") ? "127.0.0.1" : std::string(host);
   return address;
 }

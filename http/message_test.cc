@@ -20,7 +20,7 @@ TEST(Address, RefusesWhatIsNone) {
   for (const char* text :
        {"", ":", "8484", "127.0.0.1", "127.0.0.1:", ":8484", "127.0.0.1:65536", "127.0.0.1:-1",
         "127.0.0.1:80x", "::1:80", "[::1]", "[::1:80", "[nonsense]:80", "a b:80", "unix:",
-        "host/path:80", "https://127.0.0.1:8484"}) {
+        "host/path:80", "https://127.0.0.1:8484", "http://unix:80/"}) {
     auto address = parse_address(text);
     ASSERT_FALSE(address) << text;
     EXPECT_EQ(address.error().code, Code::kUsage) << text;
