@@ -190,14 +190,18 @@ class Daemon(unittest.TestCase):
 
     def submit(self):
         """One more job; acknowledged only if the answer came."""
+        status, body = self.post_job()
+        if status not in (0, 202):
+            self.fail(f"submit: {status} {body}")
+
+    def post_job(self):
         self.submitted += 1
         status, body = self.ask("POST", "/v1/jobs", {
             "kind": "generate", "params": {"prompt": "Hello.", "model": "fault"},
             "idempotency_key": f"job {self.submitted}"})
         if status == 202:
             self.acknowledged.add(json.loads(body)["id"])
-        elif status != 0:
-            self.fail(f"submit: {status} {body}")
+        return status, body
 
     def settle(self, seconds=120):
         """Waits until the daemon is dead or every acknowledged job has ended; their results.
@@ -413,13 +417,8 @@ class Failures(Daemon):
 
     def try_submit(self):
         """A job that may be refused, by a status and a cause."""
-        self.submitted += 1
-        status, body = self.ask("POST", "/v1/jobs", {
-            "kind": "generate", "params": {"prompt": "Hello.", "model": "fault"},
-            "idempotency_key": f"job {self.submitted}"})
-        if status == 202:
-            self.acknowledged.add(json.loads(body)["id"])
-        elif status != 0:
+        status, body = self.post_job()
+        if status not in (0, 202):
             self.assertTrue(json.loads(body)["error"]["message"], body)
 
     def test_the_kth_failure_loses_nothing(self):

@@ -1,28 +1,17 @@
 // Fuzz target: whatever the bytes, parse_machine ends with a machine that prints and reads back, or
 // with a typed error that names a field; and what it accepts can be planned for.
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "lab/fuzz/expect.h"
 #include "plan/example.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
-
-namespace {
-
-void expect(bool holds) {
-  if (!holds) std::abort();
-}
-
-}  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace gantry;
   const auto machine = parse_machine({reinterpret_cast<const char*>(data), size});
   if (!machine) {
-    const Error& error = machine.error();
-    expect(error.message.starts_with("machine: "));
-    expect(error.code == Code::kCorrupt || error.code == Code::kTooLarge ||
-           error.code == Code::kUnsupported);
+    expect_typed(machine.error(), "machine: ");
     return 0;
   }
   const std::string text = machine_json(*machine).dump();

@@ -2,11 +2,11 @@
 // verify() accepts and that prints, or with a typed error. The first bytes are the seed of a
 // demand; each nine that follow change one figure in it: which, and to what.
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "lab/fuzz/expect.h"
 #include "plan/example.h"
 #include "plan/place.h"
 
@@ -18,10 +18,6 @@ using namespace gantry;
 
 constexpr size_t kChangesMax = 64;
 constexpr uint32_t kLayersMax = 2048;  // each costs time, and a card has each in its groups
-
-void expect(bool holds) {
-  if (!holds) std::abort();
-}
 
 void change_machine(Machine* machine, uint64_t which, uint64_t value) {
   Device& device = machine->devices[which / 8 % machine->devices.size()];

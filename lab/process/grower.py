@@ -4,29 +4,21 @@
     grower.py PORT
 """
 
-import http.server
 import json
 import re
 import sys
 import time
 
+import tool_server
+
 held = []
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    """GET is health; POST is a chat, streamed or not."""
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
+class Answer(tool_server.Answer):
+    """A POST is a chat, streamed or not."""
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         text = json.dumps(body["messages"])
         for size in re.findall(r"grow (\d+)", text):
             held.append(b"\1" * (int(size) << 20))  # written, not only asked for
@@ -35,13 +27,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
                     "message": {"role": "assistant", "content": "grown"}}]
         answer = json.dumps({"choices": choices,
                              "timings": {"predicted_n": 30, "predicted_ms": 1500.0}})
-        self.send_response(200)
-        kind = "text/event-stream" if body.get("stream") else "application/json"
-        self.send_header("Content-Type", kind)
-        self.end_headers()
         if body.get("stream"):
-            answer = f"data: {answer}\n\ndata: [DONE]\n\n"
-        self.wfile.write(answer.encode())
+            self.answer("text/event-stream", f"data: {answer}\n\ndata: [DONE]\n\n")
+        else:
+            self.answer("application/json", answer)
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+tool_server.serve(sys.argv[1], Answer)

@@ -8,12 +8,13 @@ it writes "overlap" into FOLDER/log; answers and ends are written there as well.
 """
 
 import fcntl
-import http.server
 import json
 import os
 import pathlib
 import sys
 import time
+
+import tool_server
 
 FOLDER = pathlib.Path(sys.argv[1])
 ANSWER_S = 0.4
@@ -35,36 +36,24 @@ def hold():
     log("begin", os.getpid())
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    """GET is health; a POST is answered once."""
+class Answer(tool_server.Answer):
+    """A POST is answered once."""
 
     count = 0
 
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.body()
         Answer.count += 1
         name = f"{os.getpid()}-{Answer.count}"
         log("asked", name)
         time.sleep(ANSWER_S)
         event = {"choices": [{"delta": {"content": name}}]}
         log("answered", name)
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        self.wfile.write(f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
+        self.answer("text/event-stream", f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n")
 
 
 hold()
 if sys.argv[2] == "serve":
-    http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Answer).serve_forever()
+    tool_server.serve(sys.argv[3], Answer)
 time.sleep(float(sys.argv[3]))
 log("end", os.getpid())
