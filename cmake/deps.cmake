@@ -1,16 +1,18 @@
 # Where the dependencies are. deps/fetch (run by ./run --setup and ./test) installs llama.cpp with
 # ggml and whisper.cpp outside the checkout and writes their folders to .cache/deps.cmake, which
-# sets GANTRY_LLAMA_PREFIX, GANTRY_WHISPER_PREFIX and GANTRY_TEST_PYTHON (empty until ./test has
-# run). All build folders share that file, and ninja configures anew when it changes. Nothing here
+# sets GANTRY_LLAMA_PREFIX and so on for each of them, and GANTRY_TEST_PYTHON (empty until ./test
+# has run). All build folders share that file, and ninja configures anew when it changes. Nothing here
 # uses the network.
 #
-# Targets: ggml::ggml, ggml::ggml-base, llama, whisper; the rest by each vendor's own name.
+# Targets: ggml::ggml, ggml::ggml-base, llama, whisper, openvino::runtime, sherpa-onnx; the rest by
+# each vendor's own name.
 
 include(${PROJECT_SOURCE_DIR}/.cache/deps.cmake OPTIONAL RESULT_VARIABLE GANTRY_DEPS_FILE)
-if(NOT GANTRY_DEPS_FILE OR NOT EXISTS "${GANTRY_LLAMA_PREFIX}"
-   OR NOT EXISTS "${GANTRY_WHISPER_PREFIX}")
-  message(FATAL_ERROR "llama.cpp and whisper.cpp are not installed (run: ./run --setup)")
-endif()
+foreach(part LLAMA WHISPER OPENVINO OPENVINO_TOKENIZERS SHERPA_ONNX)
+  if(NOT GANTRY_DEPS_FILE OR NOT EXISTS "${GANTRY_${part}_PREFIX}")
+    message(FATAL_ERROR "the dependencies are not installed (run: ./run --setup)")
+  endif()
+endforeach()
 
 # CMake remembers where a package was found; after a dependency was rebuilt that is the old place.
 set(ggml_DIR ${GANTRY_LLAMA_PREFIX}/lib/cmake/ggml CACHE PATH "From .cache/deps.cmake" FORCE)
@@ -22,6 +24,15 @@ unset(whisper_LIBRARY CACHE)
 find_package(ggml CONFIG REQUIRED)
 find_package(llama CONFIG REQUIRED)
 find_package(whisper CONFIG REQUIRED) # once only: its package file has no guard
+
+set(OpenVINO_DIR ${GANTRY_OPENVINO_PREFIX}/openvino/cmake CACHE PATH "From .cache/deps.cmake"
+    FORCE)
+find_package(OpenVINO CONFIG REQUIRED COMPONENTS Runtime)
+
+add_library(sherpa-onnx SHARED IMPORTED)
+set_target_properties(sherpa-onnx PROPERTIES
+  IMPORTED_LOCATION ${GANTRY_SHERPA_ONNX_PREFIX}/lib/libsherpa-onnx-c-api.so
+  INTERFACE_INCLUDE_DIRECTORIES ${GANTRY_SHERPA_ONNX_PREFIX}/include)
 
 # Debian's, see deps/debian.txt.
 find_package(nlohmann_json REQUIRED)    # nlohmann_json::nlohmann_json

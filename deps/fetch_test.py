@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import time
 import unittest
+import zipfile
 from pathlib import Path
 
 FETCH = Path(__file__).resolve().parent / "fetch"
@@ -48,6 +49,17 @@ class FetchTest(unittest.TestCase):
         self.recipe(name, RECIPE)
         self.write_lock()
 
+    def add_wheel(self, name, form):
+        path = self.cache / "downloads" / f"{name}-1-{form}.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("content", name)
+        self.archives.append({
+            "name": name, "project": name, "version": "1", "archive": path.name, "needs": [],
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "holds": name})
+        self.recipe(name, RECIPE)
+        self.write_lock()
+        return path
+
     def recipe(self, name, text):
         (self.deps / "recipes" / f"{name}.sh").write_text(text)
 
@@ -82,6 +94,26 @@ class FetchTest(unittest.TestCase):
         generated = (self.deps.parent / ".cache" / "deps.cmake").read_text()
         self.assertIn(f"set(GANTRY_LOW_PREFIX [==[{self.cache}/prefix/{low}]==])", generated)
         self.assertEqual(list((self.cache / "work").glob("*")), [])
+
+    def test_installs_wheels(self):
+        self.add_wheel("middle", "py3-none-any")
+        self.assertEqual(self.fetch()[0], 0)
+        [middle] = [name for name in self.prefixes() if name.startswith("middle-")]
+        self.assertEqual((self.cache / "prefix" / middle / "content").read_text(), "middle")
+
+    def test_asks_for_the_wheel_of_the_lock(self):
+        self.add_wheel("ours", "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64").unlink()
+        tools = self.folder / "pip"
+        tools.write_text("#!/bin/sh\necho \"$@\" >> " + str(self.folder / "asked") + "\nexit 1\n")
+        tools.chmod(0o755)
+        source = FETCH.read_text().replace("self.python = self.path",
+                                           f"self.python = Path({str(tools)!r}) or self.path")
+        (self.deps / "fetch").write_text(source.replace(
+            'return (self.path / ".complete").exists()', "return True"))
+        self.assertEqual(self.fetch()[0], 1)
+        asked = (self.folder / "asked").read_text()
+        self.assertIn("--only-binary :all: --python-version 3.11 --platform manylinux_2_17_x86_64 "
+                      "--platform manylinux2014_x86_64", asked)
 
     def test_second_time_does_nothing(self):
         self.fetch()
