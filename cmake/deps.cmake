@@ -1,8 +1,8 @@
 # Where the dependencies are. deps/fetch (run by ./run --setup and ./test) installs llama.cpp with
 # ggml and whisper.cpp outside the checkout and writes their folders to .cache/deps.cmake, which
 # sets GANTRY_LLAMA_PREFIX and so on for each of them, and GANTRY_TEST_PYTHON (empty until ./test
-# has run). All build folders share that file, and ninja configures anew when it changes. Nothing here
-# uses the network.
+# has run). All build folders share that file, and ninja configures anew when it changes. Nothing
+# here uses the network.
 #
 # Targets: ggml::ggml, ggml::ggml-base, llama, whisper, openvino::runtime, sherpa-onnx; the rest by
 # each vendor's own name.
