@@ -1,4 +1,4 @@
-// run, transcribe, minutes: work done now, with the result on stdout.
+// run, transcribe, minutes, summarize: work done now, with the result on stdout.
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -206,6 +206,71 @@ Result<void> minutes(const CliContext& context, const MinutesFlags& flags) {
   return print(*page);
 }
 
+// ---- summarize
+
+struct SummarizeFlags final : Flags {
+  std::string file, model, map, reduce, map_prompt, reduce_prompt;
+  uint32_t prompt_tokens = 0, answer_tokens = 0;
+  bool live = false;
+};
+
+Result<void> summarize(const CliContext& context, const SummarizeFlags& flags) {
+  Result<std::vector<std::string>> files = absolute_files(context.os, {flags.file});
+  if (!files) return fail(files.error());
+  nlohmann::json params = nlohmann::json::object();
+  for (const auto& [key, model] : {std::pair{"model", &flags.model}, {"map", &flags.map},
+                                   {"reduce", &flags.reduce}}) {
+    if (!model->empty()) params[key] = model_argument(context.os, *model);
+  }
+  if (!flags.map_prompt.empty()) params["map_prompt"] = flags.map_prompt;
+  if (!flags.reduce_prompt.empty()) params["reduce_prompt"] = flags.reduce_prompt;
+  if (flags.prompt_tokens > 0) params["prompt_tokens"] = flags.prompt_tokens;
+  if (flags.answer_tokens > 0) params["answer_tokens"] = flags.answer_tokens;
+  Result<DaemonLink> link = context.open_link();
+  if (!link) return fail(link.error());
+  const std::string words =
+      params.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  Result<std::string> id = submit_order(*link, {"summarize", words, *files, 0, {}});
+  if (!id) return fail(id.error());
+  StepDisplay display(terminal(STDERR_FILENO), flags.live);
+  Result<std::string> result =
+      follow_job(*link, *id, [&display](const nlohmann::json& event) { display.show(event); });
+  if (!result) return fail(result.error());
+  if (context.json) return print(*result);
+  const nlohmann::json page = nlohmann::json::parse(*result, nullptr, false);
+  if (!page.is_object() || !page.contains("text") || !page["text"].is_string()) {
+    return fail(Code::kCorrupt, "the job's result holds no summary");
+  }
+  return print(page["text"].get<std::string>() + "\n");
+}
+
+void add_summarize(CLI::App& app, CliContext& context) {
+  SummarizeFlags& flags = context.keep<SummarizeFlags>();
+  CLI::App* command =
+      app.add_subcommand("summarize", "Sum up a text of any length, part by part");
+  command->add_option("file", flags.file, "A text in UTF-8")->required();
+  command->add_option("-m,--model", flags.model, "Language model (default: micro-minutes)");
+  command->add_option("--map-model", flags.map, "Another one for the parts: small, on an NPU");
+  command->add_option("--reduce-model", flags.reduce, "Another one that joins the answers");
+  command->add_option("--map-prompt", flags.map_prompt, "What to ask of each part");
+  command->add_option("--reduce-prompt", flags.reduce_prompt, "What to ask of several answers");
+  command->add_option("--prompt-tokens", flags.prompt_tokens, "Tokens of a prompt at most")
+      ->check(CLI::Range(1, 1 << 24));
+  command->add_option("--answer-tokens", flags.answer_tokens, "Tokens of an answer at most")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_flag("--live", flags.live, "Show answers as they come");
+  command->add_flag("--json", context.json, "The parts and their answers too");
+  command->footer("The text is cut between sentences and speakers, by the model's own tokens;\n"
+                  "answers are joined, level by level, until one is left. Interrupted work goes\n"
+                  "on where it was: gantry submit summarize FILE.\n"
+                  "Examples:\n  gantry summarize report.txt -m llama3:8b\n"
+                  "  gantry summarize talk.txt --map-model phi-npu --reduce-model llama3:8b\n"
+                  "  gantry summarize log.txt --map-prompt 'List every error:' --live");
+  command->callback([&context, &flags] {
+    context.work = [&context, &flags] { return context.finish(summarize(context, flags)); };
+  });
+}
+
 }  // namespace
 
 void add_model_commands(CLI::App& app, CliContext& context) {
@@ -255,6 +320,7 @@ void add_model_commands(CLI::App& app, CliContext& context) {
   command->callback([&context, &meeting] {
     context.work = [&context, &meeting] { return context.finish(minutes(context, meeting)); };
   });
+  add_summarize(app, context);
 }
 
 }  // namespace gantry

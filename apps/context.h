@@ -57,7 +57,7 @@ int report(const Error& error);
 void add_devices(CLI::App& app, CliContext& context);           // devices
 void add_machine_commands(CLI::App& app, CliContext& context);  // inspect config
 void add_plan(CLI::App& app, CliContext& context);              // plan
-void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe minutes
+void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe ...
 void add_submit(CLI::App& app, CliContext& context);
 void add_with_device(CLI::App& app, CliContext& context);
 void add_queue_commands(CLI::App& app, CliContext& context);    // jobs show watch ...

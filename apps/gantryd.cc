@@ -7,6 +7,9 @@
 
 namespace {
 
+// Before the static objects of the program, for CLI11's allocate.
+[[gnu::constructor(101)]] void first() { gantry::exit_when_out_of_memory(); }
+
 int run(int argc, char** argv) {
   gantry::Interrupt interrupt;
   const std::unique_ptr<gantry::Os> os = gantry::make_real_os();
@@ -37,7 +40,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  gantry::exit_when_out_of_memory();
   try {
     return run(argc, argv);
   } catch (const std::exception& e) {  // a thread that cannot be started

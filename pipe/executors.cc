@@ -9,6 +9,7 @@
 #include "pipe/minutes.h"
 #include "pipe/params.h"
 #include "pipe/step.h"
+#include "pipe/summarize.h"
 #include "pipe/transcript.h"
 
 namespace gantry {
@@ -128,6 +129,7 @@ Executors make_executors(Os& os) {
   executors["transcribe"] = std::make_unique<Transcribe>(os);
   executors["minutes"] = make_minutes(os);
   executors["generate"] = std::make_unique<Generate>(os);
+  executors["summarize"] = make_summarize(os);
   return executors;
 }
 

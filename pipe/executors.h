@@ -1,5 +1,5 @@
-// The kinds of jobs: transcribe, minutes, generate. Each turns a JobSpec into the bytes of a
-// result, step by step, with a checkpoint after every step.
+// The kinds of jobs: transcribe, minutes, summarize, generate. Each turns a JobSpec into the bytes
+// of a result, step by step, with a checkpoint after every step.
 #pragma once
 
 #include <map>
@@ -18,6 +18,10 @@ namespace gantry {
 //               then screenshots in the order they were taken
 //               -> {"transcript": [...], "screens": [{"file","text"}], "parts": [{"text"}],
 //                   "minutes": "- ...", "steps": [...]}
+//   summarize   {"model" or "map" and "reduce": model names, "map_prompt", "reduce_prompt",
+//               "prompt_tokens", "answer_tokens", "part_lines"}; one text in UTF-8
+//               -> {"text": "- ...", "levels": [parts, answers, ...], "parts": [{"text","answer"}],
+//                   "steps": [...]}
 //   generate    {"model": "micro-minutes", "prompt" (required), "system", "tokens_max",
 //               "temperature", "seed"}; pictures, if any
 //               -> {"text": "...", "steps": [...]}

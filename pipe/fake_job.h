@@ -1,60 +1,15 @@
-// For tests: a foreman whose models are functions (of real HTTP), a job context that is a map.
+// For tests: a foreman whose models are functions, a job context that is a map.
 #pragma once
 
-#include <unistd.h>
-
-#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/fake_os.h"
 #include "foreman/client.h"
+#include "pipe/fake_model.h"
 #include "pipe/fake_session.h"
 
 namespace gantry {
-
-class FakeModelWorker final : public Worker {
- public:
-  using Answer = std::function<http::Response(const nlohmann::json& body)>;
-  Answer answer;                   // for HTTP; 200 bodies are whole event streams
-  std::vector<Segment> heard;      // for transcribe
-  std::optional<Error> dead;
-
-  FakeModelWorker() {
-    std::filesystem::create_directories(dir_);
-    http::ServerOptions options;
-    options.listen = {address_};
-    auto server = http::serve(options, [this](http::Exchange& exchange) {
-      exchange.reply(answer(nlohmann::json::parse(exchange.request().body, nullptr, false)));
-    });
-    if (server) server_ = std::move(*server);
-  }
-  ~FakeModelWorker() override {
-    server_.reset();
-    std::filesystem::remove_all(dir_);
-  }
-  int pid() const override { return 1; }
-  [[nodiscard]] Result<void> ready(const http::Cancel&) override { return {}; }
-  void stop() override {}
-  const http::Address& address() const override { return address_; }
-  [[nodiscard]] Result<std::vector<Segment>> transcribe(
-      const std::string&, const http::Cancel&,
-      const std::function<void(const Segment&, Progress)>& on_segment) override {
-    if (dead) return fail(*dead);
-    for (const Segment& segment : heard) on_segment(segment, {0.5});
-    return heard;
-  }
-  [[nodiscard]] Result<void> alive() override {
-    if (dead) return fail(*dead);
-    return {};
-  }
-
- private:
-  std::string dir_ = std::filesystem::temp_directory_path() /
-                     ("gantry_pipe_" + std::to_string(::getpid()));
-  http::Address address_{dir_ + "/s", {}, 0};
-  std::unique_ptr<http::Server> server_;
-};
 
 class FakeForemanForPipes final : public ForemanClient {
  public:
@@ -64,6 +19,7 @@ class FakeForemanForPipes final : public ForemanClient {
   uint64_t tokens = 0;
   int open_now = 0, open_most = 0, decodes = 0;
   std::map<std::string, Error> refuse;  // by model
+  std::vector<ModelStatus> known;
 
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model, const http::Cancel&,
                                                       bool) override {
@@ -100,7 +56,7 @@ class FakeForemanForPipes final : public ForemanClient {
     return unused();
   }
   [[nodiscard]] Result<std::string> log(const std::string&, Bytes) override { return unused(); }
-  std::vector<ModelStatus> models() override { return {}; }
+  std::vector<ModelStatus> models() override { return known; }
   std::vector<LeaseStatus> leases() override { return {}; }
   std::vector<LedgerStatus> ledger() override { return {}; }
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string&, uint32_t) override {
@@ -146,15 +102,5 @@ class FakeJobContext final : public JobContext {
   }
   void event(const nlohmann::json& event) override { events.push_back(event); }
 };
-
-// A whole answer as llama-server streams it, in several deltas.
-inline http::Response chat_events(const std::string& text) {
-  std::string body;
-  for (size_t at = 0; at < text.size(); at += 3) {
-    const nlohmann::json delta = {{"content", text.substr(at, 3)}};
-    body += "data: " + nlohmann::json{{"choices", {{{"delta", delta}}}}}.dump() + "\n\n";
-  }
-  return {200, {{"Content-Type", "text/event-stream"}}, body + "data: [DONE]\n\n"};
-}
 
 }  // namespace gantry

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pipe/ask.h"
+#include "pipe/map_reduce.h"
 #include "pipe/params.h"
 #include "pipe/step.h"
 #include "pipe/transcript.h"
@@ -35,11 +36,29 @@ Result<Choice> read_choice(const std::string& text) {
   return Choice{*speech, *vision, *language, static_cast<uint32_t>(*lines)};
 }
 
-// One question of a batch and the name its answer is kept under.
-struct Item {
-  std::string step;
-  Question question;
-};
+std::vector<TextUnit> units_of(const std::vector<std::string>& lines) {
+  std::vector<TextUnit> units;
+  for (const std::string& line : lines) units.push_back({line, {}});
+  return units;
+}
+
+// A left fold measured better than levels with the micro models, because only the left list ever
+// holds joined entries.
+MapReduceSpec minutes_spec(const Choice& choice, PromptStyle style) {
+  const PartSizes sizes = part_sizes(style);
+  MapReduceSpec spec;
+  spec.what = "minutes";
+  spec.map_model = spec.reduce_model = choice.language;
+  spec.part_prompt = [style](std::string_view part) { return part_prompt(style, part); };
+  spec.join_prompt = [style](std::span<const std::string> lists) {
+    return join_prompt(style, lists);
+  };
+  spec.tidy = tidy_list;
+  spec.lines_max = choice.part_lines > 0 ? choice.part_lines : sizes.lines;
+  spec.lists_max = sizes.lists;
+  spec.fold = sizes.fold;
+  return spec;
+}
 
 class Run {
  public:
@@ -56,103 +75,47 @@ class Run {
     const std::vector<std::string> screens(files.begin() + 1, files.end());
     Result<std::vector<std::string>> seen = look(screens);
     if (!seen) return fail(seen.error());
-    Result<std::vector<std::string>> parts = map(*heard);
+    const PromptStyle style = prompt_style(choice_.language);
+    std::vector<std::string> lines;
+    for (const Segment& segment : *heard) lines.push_back(part_line(style, segment) + "\n");
+    const std::vector<TextUnit> units = units_of(lines);
+    MapReduce work(os_, context_, steps_, minutes_spec(choice_, style));
+    Result<std::vector<std::string>> parts = work.map(units);
     if (!parts) return fail(parts.error());
-    Result<std::string> minutes = reduce(*parts);
+    Result<std::string> minutes = work.reduce(*parts);
     if (!minutes) return fail(minutes.error());
     return page(*heard, screens, *seen, *parts, *minutes);
   }
 
  private:
-  // Asks one question, tells watchers, and keeps the answer.
-  Result<std::string> answer(Session& session, const Item& item) {
-    Result<std::string> text = ask(os_, session, item.question, context_.cancelled(), {});
-    if (!text) return fail(text.error());
-    const std::string list = tidy_list(*text);
-    context_.event({{"type", "answer"}, {"step", item.step}, {"text", list}});
-    if (auto saved = context_.save_checkpoint(item.step, list); !saved) return fail(saved.error());
-    return list;
-  }
-
-  // Asks all questions in one session; answers kept by an earlier run are not asked again.
-  Result<std::vector<std::string>> answers(const std::string& name, const std::string& model,
-                                           const std::vector<Item>& items) {
-    std::vector<std::string> out(items.size());
+  // What each screenshot shows; answers kept by an earlier run are not asked again.
+  Result<std::vector<std::string>> look(const std::vector<std::string>& screens) {
+    const std::string prompt = screen_prompt(prompt_style(choice_.vision));
+    std::vector<std::string> out(screens.size());
     std::vector<size_t> missing;
-    for (size_t i = 0; i < items.size(); ++i) {
-      std::optional<std::string> kept = context_.checkpoint(items[i].step);
-      if (kept) out[i] = *kept;
+    const auto step = [](size_t i) { return fmt::format("screen-{}", i); };
+    for (size_t i = 0; i < screens.size(); ++i) {
+      if (auto kept = context_.checkpoint(step(i))) out[i] = *kept;
       else missing.push_back(i);
     }
     if (missing.empty()) return out;
     const auto work = [&](Session& session) -> Result<void> {
       for (size_t n = 0; n < missing.size(); ++n) {
-        Result<std::string> text = answer(session, items[missing[n]]);
+        const size_t i = missing[n];
+        Result<std::string> text = ask(os_, session, {.prompt = prompt, .images = {screens[i]}},
+                                       context_.cancelled(), {});
         if (!text) return fail(text.error());
-        out[missing[n]] = *text;
+        out[i] = tidy_list(*text);
+        context_.event({{"type", "answer"}, {"step", step(i)}, {"text", out[i]}});
+        if (auto saved = context_.save_checkpoint(step(i), out[i]); !saved) return saved;
         steps_.fraction_of_step(static_cast<double>(n + 1) / static_cast<double>(missing.size()));
       }
       return {};
     };
-    if (Result<void> done = steps_.with_model(name, model, work); !done) return fail(done.error());
-    return out;
-  }
-
-  Result<std::vector<std::string>> look(const std::vector<std::string>& screens) {
-    std::vector<Item> items;
-    const std::string prompt = screen_prompt(prompt_style(choice_.vision));
-    for (size_t i = 0; i < screens.size(); ++i) {
-      items.push_back({fmt::format("screen-{}", i), {.prompt = prompt, .images = {screens[i]}}});
-    }
-    return answers(fmt::format("read {} screens", screens.size()), choice_.vision, items);
-  }
-
-  Result<std::vector<std::string>> map(std::span<const Segment> heard) {
-    const PromptStyle style = prompt_style(choice_.language);
-    const size_t lines = choice_.part_lines > 0 ? choice_.part_lines : part_sizes(style).lines;
-    std::vector<Item> items;
-    for (size_t at = 0; at < heard.size(); at += lines) {
-      const auto part = heard.subspan(at, std::min(lines, heard.size() - at));
-      items.push_back({fmt::format("part-{}", items.size()), {.prompt = part_prompt(style, part)}});
-    }
-    return answers(fmt::format("minutes of {} parts", items.size()), choice_.language, items);
-  }
-
-  // A left fold: the list so far and the next ones become the new list so far. Measured better than
-  // a tree, because only the left list ever holds joined entries.
-  Result<std::string> reduce(const std::vector<std::string>& parts) {
-    const PromptStyle style = prompt_style(choice_.language);
-    const size_t taken = part_sizes(style).lists - 1;
-    std::vector<std::string> lists;
-    for (const std::string& part : parts) {
-      if (!part.empty()) lists.push_back(part);
-    }
-    if (lists.empty()) return std::string();
-    std::string so_far = lists[0];
-    size_t at = 1;
-    for (; at < lists.size(); at += taken) {
-      const std::optional<std::string> kept = context_.checkpoint(fmt::format("join-{}", at));
-      if (!kept) break;
-      so_far = *kept;
-    }
-    if (at >= lists.size()) return so_far;
-    const auto work = [&](Session& session) -> Result<void> {
-      for (; at < lists.size(); at += taken) {
-        std::vector<std::string> group = {so_far};
-        const size_t end = std::min(lists.size(), at + taken);
-        for (size_t i = at; i < end; ++i) group.push_back(lists[i]);
-        Result<std::string> joined = answer(
-            session, {fmt::format("join-{}", at), {.prompt = join_prompt(style, group)}});
-        if (!joined) return fail(joined.error());
-        so_far = *joined;
-        steps_.fraction_of_step(static_cast<double>(end) / static_cast<double>(lists.size()));
-      }
-      return {};
-    };
-    const std::string name = fmt::format("join {} lists", lists.size());
-    Result<void> done = steps_.with_model(name, choice_.language, work);
+    Result<void> done = steps_.with_model(fmt::format("read {} screens", screens.size()),
+                                          choice_.vision, work);
     if (!done) return fail(done.error());
-    return so_far;
+    return out;
   }
 
   Result<std::string> page(std::span<const Segment> heard, const std::vector<std::string>& screens,

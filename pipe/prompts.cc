@@ -7,11 +7,27 @@
 
 namespace gantry {
 
+namespace {
+
+// Each list after a blank line of its own.
+std::string listed(std::span<const std::string> lists) {
+  std::string text;
+  for (size_t i = 0; i < lists.size(); ++i) text += (i == 0 ? "\n" : "\n\n") + lists[i];
+  return text;
+}
+
+}  // namespace
+
 PromptStyle prompt_style(std::string_view model) {
   return model.starts_with("micro-") ? PromptStyle::kMicro : PromptStyle::kGeneral;
 }
 
-std::string part_prompt(PromptStyle style, std::span<const Segment> lines) {
+std::string part_line(PromptStyle style, const Segment& segment) {
+  if (style == PromptStyle::kMicro) return segment.text;
+  return fmt::format("[{}] {}", short_time(segment.start), segment.text);
+}
+
+std::string part_prompt(PromptStyle style, std::string_view part) {
   std::string text = "Minutes of this part:";
   if (style == PromptStyle::kGeneral) {
     text = "Below is one part of a meeting's transcript, with the time of each line. Write its "
@@ -19,12 +35,7 @@ std::string part_prompt(PromptStyle style, std::span<const Segment> lines) {
            "with who does what by when, and facts worth keeping. Invent nothing. Answer with the "
            "list alone.\n";
   }
-  for (const Segment& line : lines) {
-    text += style == PromptStyle::kMicro
-                ? "\n" + line.text
-                : fmt::format("\n[{}] {}", short_time(line.start), line.text);
-  }
-  return text;
+  return text + "\n" + std::string(part);
 }
 
 std::string join_prompt(PromptStyle style, std::span<const std::string> lists) {
@@ -35,8 +46,20 @@ std::string join_prompt(PromptStyle style, std::span<const std::string> lists) {
            "earlier point keep what was decided last. Invent nothing. Answer with the list "
            "alone.\n";
   }
-  for (size_t i = 0; i < lists.size(); ++i) text += (i == 0 ? "\n" : "\n\n") + lists[i];
-  return text;
+  return text + listed(lists);
+}
+
+std::string text_part_prompt(std::string_view part) {
+  return "Below is one part of a longer text. Sum it up as a short bullet list ('- ' at the start "
+         "of each line) of what matters. Invent nothing. Answer with the list alone.\n\n" +
+         std::string(part);
+}
+
+std::string text_join_prompt(std::span<const std::string> lists) {
+  return "Below are summaries of consecutive parts of one text. Join them into one bullet list in "
+         "the same order, shorter than they are together: say each thing once. Invent nothing. "
+         "Answer with the list alone.\n" +
+         listed(lists);
 }
 
 std::string screen_prompt(PromptStyle style) {
@@ -46,7 +69,7 @@ std::string screen_prompt(PromptStyle style) {
 }
 
 PartSizes part_sizes(PromptStyle style) {
-  return style == PromptStyle::kMicro ? PartSizes{3, 2} : PartSizes{60, 6};
+  return style == PromptStyle::kMicro ? PartSizes{3, 2, true} : PartSizes{60, 6, false};
 }
 
 }  // namespace gantry

@@ -389,8 +389,9 @@ class Kills(Daemon):
             for step in ("socket accept", "socket read", "socket write"):
                 for turn in range(EACH):
                     self.kill_worker(step, both)
-                    # Workers that fall again and again are given rests, by one daemon.
-                    if turn % 2 == 1 and not both:
+                    # Workers that fall again and again are given rests, by one daemon; and a job
+                    # that is lost with twenty daemons in a row is given up.
+                    if turn % (5 if both else 2) == 1:
                         self.rest()
         self.rest()
         for place, count in sorted(self.histogram.items()):

@@ -1,0 +1,85 @@
+// For tests: a model that is a function of real HTTP.
+#pragma once
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "worker/worker.h"
+
+namespace gantry {
+
+class FakeModelWorker final : public Worker {
+ public:
+  using Answer = std::function<http::Response(const nlohmann::json& body)>;
+  Answer answer;                   // for chats; 200 bodies are whole event streams
+  bool tokenizes = true;           // a token is a word; else it has no tokenizer
+  std::vector<Segment> heard;      // for transcribe
+  std::optional<Error> dead;
+
+  FakeModelWorker() {
+    std::filesystem::create_directories(dir_);
+    http::ServerOptions options;
+    options.listen = {address_};
+    auto server = http::serve(options, [this](http::Exchange& exchange) {
+      const auto body = nlohmann::json::parse(exchange.request().body, nullptr, false);
+      const std::string_view path = exchange.request().path();
+      const bool chat = path != "/tokenize" && path != "/apply-template";
+      exchange.reply(chat ? answer(body) : tokenizes ? token_answer(body) : http::Response{404});
+    });
+    if (server) server_ = std::move(*server);
+  }
+  ~FakeModelWorker() override {
+    server_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+  int pid() const override { return 1; }
+  [[nodiscard]] Result<void> ready(const http::Cancel&) override { return {}; }
+  void stop() override {}
+  const http::Address& address() const override { return address_; }
+  [[nodiscard]] Result<std::vector<Segment>> transcribe(
+      const std::string&, const http::Cancel&,
+      const std::function<void(const Segment&, Progress)>& on_segment) override {
+    if (dead) return fail(*dead);
+    for (const Segment& segment : heard) on_segment(segment, {0.5});
+    return heard;
+  }
+  [[nodiscard]] Result<void> alive() override {
+    if (dead) return fail(*dead);
+    return {};
+  }
+
+ private:
+  static http::Response token_answer(const nlohmann::json& body) {
+    nlohmann::json answer = nlohmann::json::object();
+    if (body.contains("messages")) {
+      for (const auto& message : body["messages"]) {
+        answer["prompt"] = answer.value("prompt", "") + message.value("content", "") + "\n";
+      }
+    } else {
+      std::istringstream words(body.value("content", ""));
+      answer["tokens"] = nlohmann::json::array();
+      for (std::string word; words >> word;) answer["tokens"].push_back(1);
+    }
+    return {200, {}, answer.dump()};
+  }
+
+  std::string dir_ = std::filesystem::temp_directory_path() /
+                     ("gantry_pipe_" + std::to_string(::getpid()));
+  http::Address address_{dir_ + "/s", {}, 0};
+  std::unique_ptr<http::Server> server_;
+};
+
+// A whole answer as llama-server streams it, in several deltas.
+inline http::Response chat_events(const std::string& text) {
+  std::string body;
+  for (size_t at = 0; at < text.size(); at += 3) {
+    const nlohmann::json delta = {{"content", text.substr(at, 3)}};
+    body += "data: " + nlohmann::json{{"choices", {{{"delta", delta}}}}}.dump() + "\n\n";
+  }
+  return {200, {{"Content-Type", "text/event-stream"}}, body + "data: [DONE]\n\n"};
+}
+
+}  // namespace gantry
