@@ -128,7 +128,11 @@ ApiError worker_answer_error(int status, std::string_view body) {
   ApiError error;
   error.status = status >= 400 && status < 600 ? status : 502;
   if (error.status == 500) error.status = 502;  // the fault is the worker's, not the daemon's
-  const Code code = error.status < 500 ? Code::kUsage : Code::kWorkerFailed;
+  // What an endpoint in the cloud says of its key, of money and of permission is no wrong usage.
+  const bool barred = error.status >= 401 && error.status <= 403;
+  const Code code = barred               ? Code::kPermission
+                    : error.status < 500 ? Code::kUsage
+                                         : Code::kWorkerFailed;
   error.code = std::string(code_name(code));
   error.message = "the worker answered with status " + std::to_string(status);
   const auto parsed = parse_json_object(body);

@@ -31,6 +31,7 @@ TEST(WorkerAnswer, KeepsTheWorkersWords) {
   EXPECT_EQ(worker_answer_error(500, "{\"error\":\"boom\"}").message, "boom");
   EXPECT_EQ(worker_answer_error(500, "{\"error\":\"boom\"}").status, 502);
   EXPECT_EQ(worker_answer_error(503, "").status, 503);
+  EXPECT_EQ(worker_answer_error(402, "").code, "permission");
   EXPECT_EQ(worker_answer_error(302, "<html>").status, 502);
   EXPECT_EQ(worker_answer_error(200, "{\"error\":{\"message\":7}}").code, "worker_failed");
 }

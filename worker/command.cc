@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "worker/child.h"
@@ -91,6 +92,18 @@ Result<http::Address> proxy_address(const WorkerSpec& spec, uint16_t port) {
   return address;
 }
 
+// Our own relay is beside our other programs, and is the one command that gets a variable of ours
+// without its value standing in the configuration: the key that it is told to look for.
+void know_relay(Os& os, const WorkerContext& context, ProcessSpec* process) {
+  constexpr std::string_view kRelay = "gantry-relay";
+  std::vector<std::string>& argv = process->argv;
+  if (argv.front() != kRelay) return;
+  argv.front() = join_path(dir_name(context.worker_exe), kRelay);
+  const auto flag = std::ranges::find(argv, "--key-env");
+  if (flag == argv.end() || flag + 1 == argv.end()) return;
+  if (const auto key = os.env(*(flag + 1))) process->env.emplace_back(*(flag + 1), *key);
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> split_command(std::string_view text) {
@@ -140,6 +153,7 @@ Result<std::unique_ptr<Worker>> start_command(Os& os, const WorkerContext& conte
   ProcessSpec process = worker_process(context, spec.model);
   process.gate = spec.gate;
   process.argv = std::move(*argv);
+  know_relay(os, context, &process);
   for (const auto& [name, value] : spec.env) {
     process.env.emplace_back(name, with_port(value, *port));
   }
