@@ -132,6 +132,22 @@ class Ask(Household):
         self.assertEqual("\n".join(s["text"] for s in segments) + "\n", text)
         self.assertTrue(all(a["end"] <= b["start"] for a, b in zip(segments, segments[1:])))
 
+    def test_compare_counts_words(self):
+        talk = self.speech()
+        said = self.ok("transcribe", talk)
+        reference = self.dir / "said.txt"
+        reference.write_text(said.upper().replace("\n", " ").rsplit(maxsplit=1)[0] + ", aside!")
+        both = json.loads(self.ok("compare", talk, "-m", "micro-asr", "-m",
+                                  MODELS / "micro-asr.bin", "--reference", reference, "--json"))
+        self.assertEqual(both["agreement"], 1)
+        for engine in both["engines"]:
+            against = engine["against_reference"]
+            self.assertEqual(against["words"], len(said.split()))
+            self.assertEqual((against["substituted"], against["deleted"], against["inserted"]),
+                             (1, 0, 0))
+            self.assertEqual(against["edits"][0]["said"], "aside")
+        self.refused(2, "compare", talk, "-m", "micro-asr", says="two models")
+
     def test_submit_prints_ids_and_returns(self):
         talk = self.speech()
         ids = self.ok("submit", "transcribe", talk, talk).split()
