@@ -100,15 +100,39 @@ Result<void> run_model(CliContext& context, const RunFlags& flags) {
 
 // ---- transcribe
 
+// Whether speakers are told apart, and how many.
+struct SpeakerFlags {
+  std::optional<uint32_t> speakers;
+  std::optional<double> threshold;
+  std::string model;
+
+  void add_to(CLI::App* command) {
+    auto* count = command->add_option("--speakers", speakers, "Tell so many speakers apart")
+                      ->check(CLI::Range(1U, kSpeakersMax));
+    command->add_option("--threshold", threshold, "Tell speakers of such a distance apart, 0 to 2")
+        ->check(CLI::Range(0.0, kSpeakerThresholdMax))
+        ->excludes(count);
+    command->add_option("--diarization", model, "With this model (default: the first one)");
+  }
+  bool wanted() const { return speakers || threshold || !model.empty(); }
+  void set(nlohmann::json* params) const {
+    if (speakers) (*params)["speakers"] = *speakers;
+    if (threshold) (*params)["threshold"] = *threshold;
+    if (!model.empty()) (*params)["diarization"] = model;
+  }
+};
+
 struct TranscribeFlags final : Flags {
   std::vector<std::string> files;
   std::string model, format = "text", out_dir;
+  SpeakerFlags who;
 };
 
 Result<void> transcribe_one(const CliContext& context, const DaemonLink& link,
                             const TranscribeFlags& flags, const std::string& file) {
   nlohmann::json params = nlohmann::json::object();
   if (!flags.model.empty()) params["model"] = model_argument(context.os, flags.model);
+  flags.who.set(&params);
   Result<std::string> id = submit_order(link, {"transcribe", params.dump(), {file}, 0, {}});
   if (!id) return fail(id.error());
   StepDisplay display(terminal(STDERR_FILENO), false);
@@ -121,7 +145,7 @@ Result<void> transcribe_one(const CliContext& context, const DaemonLink& link,
   }
   Result<std::vector<Segment>> segments = parse_segments(page["segments"]);
   if (!segments) return fail(segments.error());
-  Result<std::string> text = render_transcript(*segments, flags.format);
+  Result<std::string> text = render_transcript(*segments, flags.format, base_name(file));
   if (!text) return fail(text.error());
   if (flags.out_dir.empty()) return print(*text);
   const std::string name = base_name(file);
@@ -135,6 +159,10 @@ Result<void> transcribe(const CliContext& context, const TranscribeFlags& flags)
   // Asked before any work, so that a wrong word costs nothing.
   if (Result<std::string> known = render_transcript({}, flags.format); !known) {
     return fail(known.error());
+  }
+  if (flags.format == "rttm" && !flags.who.wanted()) {
+    return fail(Code::kUnsupported, "rttm lists who spoke when",
+                "add --speakers N or --threshold X");
   }
   Result<std::vector<std::string>> files = absolute_files(context.os, flags.files);
   if (!files) return fail(files.error());
@@ -157,6 +185,7 @@ Result<void> transcribe(const CliContext& context, const TranscribeFlags& flags)
 struct MinutesFlags final : Flags {
   std::string recording, speech, vision, language, format = "text";
   std::vector<std::string> screens;
+  SpeakerFlags who;
   bool live = false;
 };
 
@@ -186,6 +215,7 @@ Result<void> minutes(const CliContext& context, const MinutesFlags& flags) {
                                    {"language", &flags.language}}) {
     if (!model->empty()) params[key] = model_argument(context.os, *model);
   }
+  flags.who.set(&params);
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
   Result<std::string> id = submit_order(*link, {"minutes", params.dump(), *files, 0, {}});
@@ -297,10 +327,12 @@ void add_model_commands(CLI::App& app, CliContext& context) {
   command = app.add_subcommand("transcribe", "Speech to text, for any recording ffmpeg reads");
   command->add_option("files", speech.files, "Recordings")->required();
   command->add_option("-m,--model", speech.model, "Speech model (default: micro-asr)");
-  command->add_option("--format", speech.format, "text, srt, vtt or json")
+  command->add_option("--format", speech.format, "text, srt, vtt, json or rttm")
       ->capture_default_str();
+  speech.who.add_to(command);
   command->add_option("-o,--out-dir", speech.out_dir, "Write NAME.txt, NAME.srt ... there");
-  command->footer("Example:\n  gantry transcribe --format srt talk.mp3 > talk.srt");
+  command->footer("Example:\n  gantry transcribe --format srt talk.mp3 > talk.srt\n"
+                  "  gantry transcribe --speakers 2 --format rttm talk.mp3");
   command->callback([&context, &speech] {
     context.work = [&context, &speech] { return context.finish(transcribe(context, speech)); };
   });
@@ -315,6 +347,7 @@ void add_model_commands(CLI::App& app, CliContext& context) {
   command->add_option("--format", meeting.format, "text (a page) or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+  meeting.who.add_to(command);
   command->add_flag("--live", meeting.live, "Show transcript and answers as they come");
   command->footer("Example:\n  gantry minutes meeting.m4a --screens *.png > minutes.md");
   command->callback([&context, &meeting] {

@@ -71,7 +71,7 @@ Result<std::vector<std::vector<std::string>>> orders_of(Os& os, const SubmitFlag
     Result<std::vector<std::string>> found = files_of(os, flags.each);
     if (!found) return fail(found.error());
     for (const std::string& file : *found) orders.push_back({file});
-  } else if (flags.kind == "transcribe" || flags.kind == "summarize") {
+  } else if (flags.kind == "transcribe" || flags.kind == "summarize" || flags.kind == "diarize") {
     for (const std::string& file : files) orders.push_back({file});
     if (orders.empty()) return fail(Code::kUsage, flags.kind + " needs files");
   } else {
@@ -124,7 +124,9 @@ void add_submit(CLI::App& app, CliContext& context) {
   SubmitFlags& flags = context.keep<SubmitFlags>();
   CLI::App* command =
       app.add_subcommand("submit", "Queue work; prints one job id a line once it is on disk");
-  command->add_option("kind", flags.kind, "transcribe, minutes, summarize or generate")->required();
+  command->add_option("kind", flags.kind,
+                      "transcribe, minutes, summarize, generate, diarize or speak")
+      ->required();
   command->add_option("files", flags.files, "Recordings, screenshots or pictures");
   command->add_option("--each", flags.each, "A job for every file in this folder")
       ->type_name("FOLDER");

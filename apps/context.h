@@ -59,6 +59,7 @@ void add_machine_commands(CLI::App& app, CliContext& context);  // inspect confi
 void add_plan(CLI::App& app, CliContext& context);              // plan
 void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe ...
 void add_compare(CLI::App& app, CliContext& context);           // compare
+void add_voice_commands(CLI::App& app, CliContext& context);    // speak diarize
 void add_submit(CLI::App& app, CliContext& context);
 void add_with_device(CLI::App& app, CliContext& context);
 void add_queue_commands(CLI::App& app, CliContext& context);    // jobs show watch ...

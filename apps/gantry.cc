@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
   gantry::add_plan(app, context);
   gantry::add_model_commands(app, context);
   gantry::add_compare(app, context);
+  gantry::add_voice_commands(app, context);
   gantry::add_submit(app, context);
   gantry::add_queue_commands(app, context);
   gantry::add_backup_commands(app, context);

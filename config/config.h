@@ -38,9 +38,19 @@ struct DemandConfig {
 
 constexpr size_t kLorasMax = 8;
 
+// Speech engines beside llama.cpp and whisper.cpp (model/voice_keys.h).
+struct VoiceConfig {
+  std::string engine;     // "vits", "espeak-ng", "pyannote"; empty: none of them
+  std::string embedding;  // pyannote: the file that tells voices apart
+  std::vector<std::pair<std::string, std::string>> options, voices;
+  uint32_t speakers = 0;  // pyannote: of requests that say nothing; 0: by the threshold
+  std::optional<double> threshold;
+};
+
 struct ModelConfig {
   std::string name;
-  std::string kind;    // "language", "vision", "speech", "embedding"; empty: told from the file
+  std::string kind;    // "language", "vision", "speech", "embedding", "voice", "diarization";
+                       // empty: told from the file
   std::string file;    // model file (resolved against the config file's folder); or cmd
   std::string mmproj;
   std::string draft;               // a small model of the same vocabulary that guesses for it
@@ -59,6 +69,7 @@ struct ModelConfig {
   std::optional<Growth> growth;      // absent: the file's
   bool whole_device = false;         // nobody else on the device it runs on
   DemandConfig demand;
+  VoiceConfig voice;
 };
 
 // Models that never share a device, by kind, purpose or name: two whom different words mean.

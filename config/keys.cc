@@ -6,6 +6,8 @@
 
 #include "base/limits.h"
 #include "config/demand_keys.h"
+#include "config/voice_config.h"
+#include "model/voice_keys.h"
 #include "stream/options.h"
 
 namespace gantry {
@@ -14,6 +16,7 @@ namespace {
 
 constexpr uint32_t kWaitMaxS = 24 * 3600;
 constexpr uint32_t kKeepDaysMax = 36'500;
+constexpr uint32_t kSpeakersAtMost = 64;  // as the worker has it
 
 // Reads with one of the ConfigReader's typed getters into a field.
 template <class Value, class Field>
@@ -230,9 +233,9 @@ constexpr FileKey kFileKeys[] = {
 Result<void> read_kind(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
   auto word = reader.text(node);
   if (!word) return fail(word.error());
-  if (*word != "language" && *word != "vision" && *word != "speech" && *word != "embedding") {
+  if (std::ranges::find(kModelKinds, *word) == std::end(kModelKinds)) {
     return fail(reader.error(node, "unknown kind " + in_quotes(*word),
-                             "language, vision, speech or embedding"));
+                             "language, vision, speech, embedding, voice or diarization"));
   }
   state->model->kind = std::move(*word);
   return {};
@@ -310,6 +313,18 @@ Result<void> read_cache(ConfigReader& reader, const YamlNode& node, ModelKeyStat
 
 Result<void> nothing_more(ConfigReader&, const YamlNode&, ModelKeyState*) { return {}; }
 
+Result<void> read_threshold(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  auto word = reader.text(node);
+  if (!word) return fail(word.error());
+  double value = -1;
+  const auto [end, bad] = std::from_chars(word->data(), word->data() + word->size(), value);
+  if (bad != std::errc() || end != word->data() + word->size() || !(value > 0 && value <= 2)) {
+    return fail(reader.error(node, in_quotes(*word) + " is no threshold", "a number up to 2"));
+  }
+  state->model->voice.threshold = value;
+  return {};
+}
+
 constexpr ModelKey kModelKeys[] = {
     {"kind", Shape::kModelKind, "what it does; told from the file when absent", read_kind},
     {"file", Shape::kText, "the model's file, relative to this file",
@@ -384,6 +399,23 @@ constexpr ModelKey kModelKeys[] = {
      read_cap},
     {"compute_type", Shape::kText, "the quantisation to use, of file and alternatives",
      read_demand_text<&DemandConfig::compute_type>},
+    {"engine", Shape::kVoiceEngine, "what speaks, hears or tells speakers apart",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.text(n), &s->model->voice.engine);
+     }},
+    {"options", Shape::kMacros, "files and figures of that engine, by sherpa-onnx's names",
+     nothing_more},
+    {"voices", Shape::kMacros, "names, and what the engine calls these voices", nothing_more},
+    {"embedding", Shape::kText, "the file that tells voices apart (diarization)",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.file(n), &s->model->voice.embedding);
+     }},
+    {"speakers", Shape::kCount, "how many speakers there are (diarization); 0: not known",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.count(n, 0, kSpeakersAtMost), &s->model->voice.speakers);
+     }},
+    {"threshold", Shape::kNumber, "distance between two speakers (diarization), at most 2",
+     read_threshold},
     {"macros", Shape::kMacros, "macros of this model alone", nothing_more},
     {"cmdStop", Shape::kAny, "llama-swap"},
     {"name", Shape::kAny, "llama-swap"},
@@ -445,7 +477,9 @@ Result<ModelConfig> read_model(ConfigReader& reader, const YamlEntry& entry, con
   if (auto done = read_keys(reader, entry.value, model_keys(), &state); !done) {
     return fail(done.error());
   }
-  if (model.file.empty() == model.cmd.empty()) {
+  if (auto done = read_voice(reader, entry, &state); !done) return fail(done.error());
+  const bool no_file = model.voice.engine == kEspeakEngine;
+  if (no_file ? !model.cmd.empty() : model.file.empty() == model.cmd.empty()) {
     return fail(reader.error(entry.key,
                              "model " + in_quotes(model.name) + " needs either file or cmd",
                              model.file.empty() ? "add file: PATH" : "remove one of the two"));

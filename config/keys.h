@@ -14,8 +14,11 @@ namespace gantry {
 enum class Shape {
   kText, kTexts, kFlag, kCount, kBytes, kBudget, kCacheType, kModelKind, kStream, kGrowth,
   kReserve, kEnv, kMacros, kModels, kGroups, kNumber, kLatency, kAllow, kShortage, kPrefer,
-  kExclusive, kAny
+  kExclusive, kVoiceEngine, kAny
 };
+
+inline constexpr std::string_view kModelKinds[] = {"language",  "vision", "speech",
+                                                   "embedding", "voice",  "diarization"};
 
 // Filled while a file is read.
 struct FileKeyState {

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "config/keys.h"
+#include "model/voice_keys.h"
 
 namespace gantry {
 
@@ -138,6 +139,29 @@ Result<void> add_catalogue(Os& os, Config* config) {
   return {};
 }
 
+// A bare machine speaks: the voice without a model, where it is installed.
+void add_espeak(Os& os, Config* config) {
+  constexpr const char* kName = "espeak";
+  for (const ModelConfig& model : config->models) {
+    if (model.name == kName || std::ranges::find(model.aliases, kName) != model.aliases.end()) {
+      return;
+    }
+  }
+  std::string rest = env_or(os, "PATH", "/usr/local/bin:/usr/bin:/bin");
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find(':'), rest.size());
+    if (os.stat(join_path(rest.substr(0, end), kEspeakEngine))) {
+      ModelConfig model;
+      model.name = kName;
+      model.kind = "voice";
+      model.voice.engine = kEspeakEngine;
+      config->models.push_back(std::move(model));
+      return;
+    }
+    rest.erase(0, std::min(end + 1, rest.size()));
+  }
+}
+
 Result<void> read_api_key(Os& os, const std::string& path, Config* config) {
   if (const auto key = os.env("GANTRY_API_KEY"); key && !key->empty()) {
     config->api_key = *key;
@@ -193,6 +217,7 @@ Result<void> finish_models(Os& os, Config* config) {
     model.file = with_home(os, model.file);
     model.mmproj = with_home(os, model.mmproj);
     model.draft = with_home(os, model.draft);
+    for (auto& [key, value] : model.voice.options) value = with_home(os, value);
     for (std::string& file : model.lora) file = with_home(os, file);
     for (std::string& file : model.demand.alternatives) file = with_home(os, file);
     for (std::string* text : {&model.cmd, &model.proxy}) {
@@ -269,6 +294,7 @@ Result<Config> load_config(Os& os, const std::string& file,
   config.state_dir = with_home(os, config.state_dir);
   config.models_dir = with_home(os, config.models_dir);
   if (auto done = add_catalogue(os, &config); !done) return fail(done.error());
+  add_espeak(os, &config);
   if (auto done = finish_models(os, &config); !done) return fail(done.error());
   auto key = read_api_key(os, with_home(os, state.api_key_file), &config);
   if (!key) return fail(key.error());

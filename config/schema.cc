@@ -3,6 +3,7 @@
 
 #include "config/demand_keys.h"
 #include "config/keys.h"
+#include "model/voice_keys.h"
 
 namespace gantry {
 
@@ -33,7 +34,12 @@ json shape_json(Shape shape) {
       }
       return {{"enum", words}};
     }
-    case Shape::kModelKind: return {{"enum", {"language", "vision", "speech", "embedding"}}};
+    case Shape::kModelKind: return {{"enum", kModelKinds}};
+    case Shape::kVoiceEngine: {
+      json names = json::array();
+      for (const VoiceEngine& engine : voice_engines()) names.push_back(std::string(engine.name));
+      return {{"enum", names}};
+    }
     case Shape::kStream:
       return {{"anyOf",
                {{{"enum", {"auto", "off", "light", "moderate", "balanced", "aggressive", "extreme",

@@ -53,6 +53,21 @@ class Scheduler::KeptWorker final : public Worker {
     if (const std::optional<Error> why = verdict()) return fail(*why);
     return worker_->alive();
   }
+  [[nodiscard]] Result<std::vector<SpeakerTurn>> diarize(
+      const std::string& wav, const SpeakerWish& wish, const http::Cancel& cancel,
+      const std::function<void(Progress)>& on_progress) override {
+    Result<std::vector<SpeakerTurn>> turns = worker_->diarize(wav, wish, cancel, on_progress);
+    if (!turns && verdict()) return fail(*verdict());
+    return turns;
+  }
+  [[nodiscard]] Result<void> speak(
+      const Utterance& utterance, const http::Cancel& cancel,
+      const std::function<bool(std::string_view)>& on_pcm) override {
+    Result<void> spoken = worker_->speak(utterance, cancel, on_pcm);
+    if (!spoken && verdict()) return fail(*verdict());
+    return spoken;
+  }
+  uint32_t sound_rate() const override { return worker_->sound_rate(); }
   void stop() override { worker_->stop(); }
   std::optional<StreamCounters> stream_counters() const override {
     return worker_->stream_counters();

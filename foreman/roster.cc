@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "foreman/engine_plan.h"
 #include "foreman/household.h"
+#include "foreman/voice_bytes.h"
 #include "plan/levers.h"
 
 namespace gantry {
@@ -36,11 +37,13 @@ Wish wish_of(const ModelConfig& model, const std::optional<Cards>& cards) {
     wish.mmproj = cards->mmproj;
   }
   const bool speech = cards && cards->model.format == ModelFormat::kWhisper;
+  const bool voice = !model.voice.engine.empty();
   wish.engine = !model.cmd.empty() ? EngineKind::kCommand
+                : voice            ? EngineKind::kVoice
                 : speech           ? EngineKind::kWhisper
                                    : EngineKind::kLlama;
   wish.context = model.context.value_or(0);
-  wish.parallel = speech ? 1 : model.parallel.value_or(1);
+  wish.parallel = speech || voice ? 1 : model.parallel.value_or(1);
   wish.cache_k = model.cache_k.value_or(CacheType::kF16);
   wish.cache_v = model.cache_v.value_or(CacheType::kF16);
   // Less memory at the same speed or better; a quantised V needs it besides.
@@ -190,6 +193,7 @@ Result<std::string> Roster::identity(const ModelConfig& model) const {
   std::string text;
   std::vector<std::string> files = {model.file, model.mmproj, model.draft};
   files.insert(files.end(), model.lora.begin(), model.lora.end());
+  for (const std::string& file : voice_files(model.voice)) files.push_back(file);
   for (const std::string& file : files) {
     if (file.empty()) continue;
     Result<FileInfo> info = options_.os->stat(file);
@@ -364,6 +368,8 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   out.spec.proxy = model.proxy;
   out.spec.check_endpoint = model.check_endpoint;
   out.spec.env = model.env;
+  out.spec.voice = {model.voice.engine, model.voice.options, model.voice.voices,
+                    {model.voice.speakers, model.voice.threshold}};
   out.spec.cache_k = placement.cache_k;
   out.spec.cache_v = placement.cache_v;
   out.spec.parallel = wish.parallel;
@@ -378,6 +384,12 @@ Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity)
     Wish command = wish_of(model, std::nullopt);
     if (Result<void> set = set_demand(model.demand, &command); !set) return fail(set.error());
     return command;
+  }
+  if (!model.voice.engine.empty()) {
+    Wish voice = wish_of(model, std::nullopt);
+    if (!voice.declared) voice.declared = voice_bytes(*options_.os, model);
+    if (Result<void> set = set_demand(model.demand, &voice); !set) return fail(set.error());
+    return voice;
   }
   Result<Cards> read = cards(model, identity);
   if (!read) return fail(read.error());

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "pipe/base64.h"
+#include "base/base64.h"
 
 namespace gantry {
 

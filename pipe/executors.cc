@@ -6,8 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "pipe/ask.h"
+#include "pipe/diarize.h"
 #include "pipe/minutes.h"
 #include "pipe/params.h"
+#include "pipe/speak.h"
+#include "pipe/speakers.h"
 #include "pipe/step.h"
 #include "pipe/summarize.h"
 #include "pipe/transcript.h"
@@ -20,11 +23,8 @@ std::string dump(const nlohmann::json& json) {
   return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-nlohmann::json steps_json(const Steps& steps) {
-  nlohmann::json array = nlohmann::json::array();
-  for (const StepReport& report : steps.reports()) array.push_back(step_json(report));
-  return array;
-}
+const std::vector<std::string_view> kTranscribeKeys = {"model", "speakers", "threshold",
+                                                       "diarization"};
 
 class Transcribe final : public Executor {
  public:
@@ -35,22 +35,34 @@ class Transcribe final : public Executor {
       return fail(Code::kUsage, "transcribe takes exactly one recording",
                   "submit one job for each file");
     }
-    Result<nlohmann::json> params = parse_params(spec.params, {"model"});
+    Result<nlohmann::json> params = parse_params(spec.params, kTranscribeKeys);
     if (!params) return fail(params.error());
     Result<std::string> model = text_param(*params, "model", "");
     if (!model) return fail(model.error());
+    Result<std::optional<SpeakerParams>> speakers = speaker_params(*params);
+    if (!speakers) return fail(speakers.error());
     return {};
   }
 
   Result<std::string> run(JobContext& context) override {
     const JobSpec& spec = context.job().spec;
-    Result<nlohmann::json> params = parse_params(spec.params, {"model"});
+    Result<nlohmann::json> params = parse_params(spec.params, kTranscribeKeys);
     if (!params) return fail(params.error());
     Result<std::string> model = text_param(*params, "model", kSpeechModel);
     if (!model) return fail(model.error());
-    Steps steps(context, os_, 2);
+    Result<std::optional<SpeakerParams>> speakers = speaker_params(*params);
+    if (!speakers) return fail(speakers.error());
+    Steps steps(context, os_, *speakers ? 3 : 2);
     Result<std::vector<Segment>> heard = steps.transcribed(spec.files[0], *model);
     if (!heard) return fail(heard.error());
+    if (*speakers) {
+      auto turns = diarized(steps, context, spec.files[0], **speakers);
+      if (!turns) return fail(turns.error());
+      give_speakers(*turns, &*heard);
+      return dump({{"segments", segments_json(*heard)},
+                   {"turns", turns_json(*turns)},
+                   {"steps", steps_json(steps)}});
+    }
     return dump({{"segments", segments_json(*heard)}, {"steps", steps_json(steps)}});
   }
 
@@ -128,6 +140,8 @@ Executors make_executors(Os& os) {
   Executors executors;
   executors["transcribe"] = std::make_unique<Transcribe>(os);
   executors["minutes"] = make_minutes(os);
+  executors["diarize"] = make_diarize(os);
+  executors["speak"] = make_speak(os);
   executors["generate"] = std::make_unique<Generate>(os);
   executors["summarize"] = make_summarize(os);
   return executors;

@@ -1,5 +1,5 @@
-// The kinds of jobs: transcribe, minutes, summarize, generate. Each turns a JobSpec into the bytes
-// of a result, step by step, with a checkpoint after every step.
+// The kinds of jobs: transcribe, minutes, summarize, generate, diarize, speak. Each turns a JobSpec
+// into the bytes of a result, step by step, with a checkpoint after every step.
 #pragma once
 
 #include <map>
@@ -14,6 +14,8 @@ namespace gantry {
 // Params (JSON object; every key optional) and files by kind:
 //   transcribe  {"model": "micro-asr"}; one recording
 //               -> {"segments": [...], "steps": [...]}
+//               with "speakers" (0: by the threshold), "threshold" or "diarization" (a model):
+//               "turns" besides, and each segment with its "speaker"
 //   minutes     {"speech", "vision", "language": model names, "part_lines": 1..}; a recording,
 //               then screenshots in the order they were taken
 //               -> {"transcript": [...], "screens": [{"file","text"}], "parts": [{"text"}],
@@ -25,6 +27,8 @@ namespace gantry {
 //   generate    {"model": "micro-minutes", "prompt" (required), "system", "tokens_max",
 //               "temperature", "seed"}; pictures, if any
 //               -> {"text": "...", "steps": [...]}
+//   diarize     see pipe/diarize.h
+//   speak       see pipe/speak.h: the one whose result is a wav
 // "steps" are StepReports: what each cost, predicted and measured.
 using Executors = std::map<std::string, std::unique_ptr<Executor>>;
 Executors make_executors(Os& os);

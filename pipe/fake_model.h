@@ -17,6 +17,10 @@ class FakeModelWorker final : public Worker {
   Answer answer;                   // for chats; 200 bodies are whole event streams
   bool tokenizes = true;           // a token is a word; else it has no tokenizer
   std::vector<Segment> heard;      // for transcribe
+  std::vector<SpeakerTurn> turns;  // for diarize
+  std::vector<Utterance> said;     // by speak(), which makes two bytes of a character
+  uint32_t rate = 8'000;
+  size_t speaks_most = 1'000'000;  // then it is dead
   std::optional<Error> dead;
 
   FakeModelWorker() {
@@ -46,6 +50,21 @@ class FakeModelWorker final : public Worker {
     for (const Segment& segment : heard) on_segment(segment, {0.5});
     return heard;
   }
+  [[nodiscard]] Result<std::vector<SpeakerTurn>> diarize(
+      const std::string&, const SpeakerWish&, const http::Cancel&,
+      const std::function<void(Progress)>& on_progress) override {
+    if (dead) return fail(*dead);
+    on_progress({0.5});
+    return turns;
+  }
+  [[nodiscard]] Result<void> speak(const Utterance& utterance, const http::Cancel&,
+                                   const std::function<bool(std::string_view)>& on_pcm) override {
+    if (said.size() >= speaks_most) return fail(Code::kWorkerFailed, "fell silent");
+    said.push_back(utterance);
+    const std::string pcm(2 * utterance.text.size(), 's');
+    return on_pcm(pcm) ? Result<void>() : fail(Code::kCancelled, "cancelled");
+  }
+  uint32_t sound_rate() const override { return rate; }
   [[nodiscard]] Result<void> alive() override {
     if (dead) return fail(*dead);
     return {};

@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "pipe/ask.h"
+#include "pipe/diarize.h"
 #include "pipe/map_reduce.h"
 #include "pipe/params.h"
+#include "pipe/speakers.h"
 #include "pipe/step.h"
 #include "pipe/transcript.h"
 
@@ -15,11 +17,13 @@ namespace gantry {
 
 namespace {
 
-const std::vector<std::string_view> kKeys = {"speech", "vision", "language", "part_lines"};
+const std::vector<std::string_view> kKeys = {"speech",   "vision",    "language",   "part_lines",
+                                             "speakers", "threshold", "diarization"};
 
 struct Choice {
   std::string speech, vision, language;
   uint32_t part_lines = 0;  // 0: the style's own
+  std::optional<SpeakerParams> speakers = {};
 };
 
 Result<Choice> read_choice(const std::string& text) {
@@ -33,7 +37,9 @@ Result<Choice> read_choice(const std::string& text) {
   if (!language) return fail(language.error());
   Result<double> lines = number_param(*params, "part_lines", 0, 0, 10'000);
   if (!lines) return fail(lines.error());
-  return Choice{*speech, *vision, *language, static_cast<uint32_t>(*lines)};
+  Result<std::optional<SpeakerParams>> speakers = speaker_params(*params);
+  if (!speakers) return fail(speakers.error());
+  return Choice{*speech, *vision, *language, static_cast<uint32_t>(*lines), *speakers};
 }
 
 std::vector<TextUnit> units_of(const std::vector<std::string>& lines) {
@@ -66,12 +72,17 @@ class Run {
       : os_(os),
         context_(context),
         choice_(std::move(choice)),
-        steps_(context, os, screens > 0 ? 5 : 4) {}
+        steps_(context, os, 4U + (screens > 0 ? 1 : 0) + (choice_.speakers ? 1 : 0)) {}
 
   Result<std::string> run() {
     const std::vector<std::string>& files = context_.job().spec.files;
     Result<std::vector<Segment>> heard = steps_.transcribed(files[0], choice_.speech);
     if (!heard) return fail(heard.error());
+    if (choice_.speakers) {
+      auto turns = diarized(steps_, context_, files[0], *choice_.speakers);
+      if (!turns) return fail(turns.error());
+      give_speakers(*turns, &*heard);
+    }
     const std::vector<std::string> screens(files.begin() + 1, files.end());
     Result<std::vector<std::string>> seen = look(screens);
     if (!seen) return fail(seen.error());

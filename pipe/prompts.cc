@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "pipe/speakers.h"
 #include "pipe/transcript.h"
 
 namespace gantry {
@@ -23,8 +24,9 @@ PromptStyle prompt_style(std::string_view model) {
 }
 
 std::string part_line(PromptStyle style, const Segment& segment) {
-  if (style == PromptStyle::kMicro) return segment.text;
-  return fmt::format("[{}] {}", short_time(segment.start), segment.text);
+  const std::string who = segment.speaker ? speaker_name(*segment.speaker) + ": " : "";
+  if (style == PromptStyle::kMicro) return who + segment.text;
+  return fmt::format("[{}] {}{}", short_time(segment.start), who, segment.text);
 }
 
 std::string part_prompt(PromptStyle style, std::string_view part) {

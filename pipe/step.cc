@@ -28,6 +28,12 @@ nlohmann::json step_json(const StepReport& r) {
           {"run_s", r.run_s}};
 }
 
+nlohmann::json steps_json(const Steps& steps) {
+  nlohmann::json array = nlohmann::json::array();
+  for (const StepReport& report : steps.reports()) array.push_back(step_json(report));
+  return array;
+}
+
 Steps::Steps(JobContext& context, Os& os, uint32_t steps_total)
     : context_(context), os_(os), total_(std::max(1U, steps_total)) {}
 

@@ -43,4 +43,6 @@ class Steps {
   std::vector<StepReport> reports_;
 };
 
+nlohmann::json steps_json(const Steps& steps);
+
 }  // namespace gantry

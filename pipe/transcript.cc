@@ -6,11 +6,17 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "pipe/speakers.h"
+
 namespace gantry {
 
 namespace {
 
 double seconds(Millis time) { return static_cast<double>(time.count()) / 1000.0; }
+
+std::string line_of(const Segment& s) {
+  return s.speaker ? speaker_name(*s.speaker) + ": " + s.text : s.text;
+}
 
 std::string cue_lines(std::span<const Segment> segments, bool numbered, char mark) {
   std::string out;
@@ -18,7 +24,7 @@ std::string cue_lines(std::span<const Segment> segments, bool numbered, char mar
   for (const Segment& s : segments) {
     if (numbered) out += fmt::format("{}\n", ++number);
     out += fmt::format("{} --> {}\n{}\n\n", timestamp(s.start, mark), timestamp(s.end, mark),
-                       s.text);
+                       line_of(s));
   }
   return out;
 }
@@ -37,10 +43,12 @@ std::string short_time(Millis time) {
 }
 
 nlohmann::json segment_json(const Segment& s) {
-  return {{"start", seconds(s.start)},
-          {"end", seconds(s.end)},
-          {"text", s.text},
-          {"confidence", std::round(s.confidence * 1000) / 1000}};
+  nlohmann::json out = {{"start", seconds(s.start)},
+                        {"end", seconds(s.end)},
+                        {"text", s.text},
+                        {"confidence", std::round(s.confidence * 1000) / 1000}};
+  if (s.speaker) out["speaker"] = *s.speaker;
+  return out;
 }
 
 nlohmann::json segments_json(std::span<const Segment> segments) {
@@ -64,15 +72,19 @@ Result<std::vector<Segment>> parse_segments(const nlohmann::json& array) {
     s.end = Millis(std::llround(each["end"].get<double>() * 1000));
     s.text = each["text"].get<std::string>();
     if (number("confidence")) s.confidence = each["confidence"].get<double>();
+    if (number("speaker") && each["speaker"].is_number_unsigned()) {
+      s.speaker = each["speaker"].get<uint32_t>();
+    }
     out.push_back(std::move(s));
   }
   return out;
 }
 
-Result<std::string> render_transcript(std::span<const Segment> segments, std::string_view format) {
+Result<std::string> render_transcript(std::span<const Segment> segments, std::string_view format,
+                                      std::string_view file) {
   if (format == "text") {
     std::string out;
-    for (const Segment& s : segments) out += s.text + "\n";
+    for (const Segment& s : segments) out += line_of(s) + "\n";
     return out;
   }
   if (format == "srt") return cue_lines(segments, true, ',');
@@ -83,11 +95,13 @@ Result<std::string> render_transcript(std::span<const Segment> segments, std::st
            "\n";
   }
   if (format == "rttm") {
-    return fail(Code::kUnsupported, "rttm lists who spoke when, and speakers are not told apart",
-                "use --format text, srt, vtt or json");
+    const std::vector<SpeakerTurn> turns = turns_of(segments);
+    if (!turns.empty() || segments.empty()) return rttm(turns, file);
+    return fail(Code::kUnsupported, "rttm lists who spoke when, and speakers were not told apart",
+                "add --speakers N or --threshold X");
   }
   return fail(Code::kUsage, fmt::format("'{}' is not a transcript format", format),
-              "use text, srt, vtt or json");
+              "use text, srt, vtt, json or rttm");
 }
 
 }  // namespace gantry

@@ -1,4 +1,4 @@
-// A transcript as JSON (how jobs keep it) and as text, SRT, VTT (how people want it).
+// A transcript as JSON (how jobs keep it) and as text, SRT, VTT, RTTM (how people want it).
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -12,14 +12,16 @@
 
 namespace gantry {
 
-nlohmann::json segment_json(const Segment& segment);  // {"start","end","text","confidence"}, s
+// {"start","end","text","confidence"}, s; with "speaker" where it is known.
+nlohmann::json segment_json(const Segment& segment);
 nlohmann::json segments_json(std::span<const Segment> segments);
 [[nodiscard]] Result<std::vector<Segment>> parse_segments(const nlohmann::json& array);
 
-// format: "text", "srt", "vtt", "json". "rttm" needs speakers, which nobody told apart yet:
-// kUnsupported; any other word: kUsage.
+// format: "text", "srt", "vtt", "json", "rttm" (of the recording `file`); any other word: kUsage.
+// Lines begin with "speaker N: " where speakers are known. "rttm" without any: kUnsupported.
 [[nodiscard]] Result<std::string> render_transcript(std::span<const Segment> segments,
-                                                    std::string_view format);
+                                                    std::string_view format,
+                                                    std::string_view file = {});
 
 std::string timestamp(Millis time, char decimal_mark);  // "01:02:03,456"
 std::string short_time(Millis time);                    // "1:02.3", for people

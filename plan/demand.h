@@ -12,7 +12,8 @@
 
 namespace gantry {
 
-enum class EngineKind { kLlama, kWhisper, kCommand, kMedia };
+// kVoice: gantry-voice and gantry-espeak, whose bytes are declared.
+enum class EngineKind { kLlama, kWhisper, kCommand, kMedia, kVoice };
 
 // Whether a llama model may be larger than its device. kAuto: it streams where it does not fit, or
 // where that is faster. kAlways: so many layers stay, even where more would fit.
@@ -108,7 +109,7 @@ struct Wish {
   std::string device;       // the only one it may compute on, "cpu" or an accelerator; empty: any
   std::optional<Budget> cap;  // of each accelerator, for this model: a fraction of 0.6
   EngineKind engine = EngineKind::kLlama;
-  std::optional<ModelCard> card;    // absent for kMedia and kCommand
+  std::optional<ModelCard> card;    // absent for kMedia, kCommand, kVoice
   std::optional<ModelCard> mmproj;  // the vision encoder beside it
   std::optional<ModelCard> draft;   // a small model that guesses what this one verifies
   Bytes lora;                       // files of adapters, together

@@ -361,6 +361,7 @@ Bytes overhead_bytes(const Wish& wish) {
   if (wish.engine == EngineKind::kMedia) {
     return wish.declared.value_or(wish.small_media ? kSmallMediaBase : kMediaBase);
   }
+  if (wish.engine == EngineKind::kVoice) return wish.declared.value_or(Bytes{});
   if (!wish.card) return {};
   const ModelCard& card = *wish.card;
   if (wish.engine == EngineKind::kWhisper) {

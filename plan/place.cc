@@ -288,6 +288,7 @@ std::string shortage_text(const std::vector<Room>& rooms, const std::vector<Need
 
 std::string place_text(const Machine& machine, const Wish& wish, const Choice& choice) {
   if (wish.engine == EngineKind::kMedia) return "the media decoder, a process of its own";
+  if (wish.engine == EngineKind::kVoice) return "on the CPU: its files and what its engine adds";
   if (wish.engine == EngineKind::kCommand && !choice.device.empty()) {
     return "an external command, computing on " + choice.device;
   }

@@ -18,6 +18,7 @@ std::string engine_name(EngineKind engine) {
     case EngineKind::kWhisper: return "whisper";
     case EngineKind::kCommand: return "command";
     case EngineKind::kMedia: return "media";
+    case EngineKind::kVoice: return "voice";
   }
   return "other";
 }

@@ -56,6 +56,9 @@ void completions(Call& call);
 void embeddings(Call& call);
 // audio.cc
 void audio_transcriptions(Call& call);
+// voice.cc
+void audio_speech(Call& call);
+void audio_diarization(Call& call);
 // models.cc
 void health(Call& call);
 void metrics(Call& call);

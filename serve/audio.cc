@@ -2,11 +2,11 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "base/ids.h"
 #include "http/message.h"
 #include "http/multipart.h"
 #include "serve/api.h"
 #include "serve/audio_format.h"
+#include "serve/spool.h"
 
 namespace gantry {
 
@@ -68,24 +68,6 @@ std::optional<ApiError> read_upload(const http::Request& request, Upload* upload
   return std::nullopt;
 }
 
-// The uploaded bytes and their decoded wav, gone with this object however the request ends.
-class Spool {
- public:
-  Spool(Os& os, const std::string& path) : os_(os), path_(path) {}
-  ~Spool() {
-    (void)os_.remove(upload());
-    (void)os_.remove(wav());
-  }
-  Spool(const Spool&) = delete;
-  Spool& operator=(const Spool&) = delete;
-  std::string upload() const { return path_ + ".upload"; }
-  std::string wav() const { return path_ + ".wav"; }
-
- private:
-  Os& os_;
-  std::string path_;
-};
-
 Result<Heard> hear(Call& call, const Upload& upload, const Spool& spool, Session& session) {
   Heard heard;
   heard.language = upload.language;
@@ -99,20 +81,10 @@ Result<Heard> hear(Call& call, const Upload& upload, const Spool& spool, Session
 
 http::Response transcribe(Call& call, const Upload& upload) {
   Api& api = call.api;
-  Rng rng = Rng::from_system();
-  const Spool spool(api.os, join_path(api.options.spool_dir, make_id(api.clock, rng)));
-  auto written = api.os.write_file(spool.upload(), upload.file, 0600);
-  if (!written) return error_response(api_error(written.error()));
-  auto decoded = api.foreman.decode(spool.upload(), spool.wav(), call.exchange.gone());
-  if (!decoded) {
-    ApiError error = api_error(decoded.error());
-    if (decoded.error().code == Code::kCorrupt) {
-      error.status = 400;  // what OpenAI's clients expect of a file that is no recording
-      error.param = "file";
-    }
-    return error_response(error);
+  const Spool spool(api.os, api.options.spool_dir, api.clock);
+  if (const auto error = spool.decode(api.foreman, upload.file, call.exchange.gone())) {
+    return error_response(*error);
   }
-  (void)api.os.remove(spool.upload());
   auto session = api.foreman.open(upload.model, call.exchange.gone(), call.exchange.local());
   const auto models = api.foreman.models();
   if (!session) return error_response(open_error(session.error(), models, upload.model));

@@ -118,8 +118,28 @@ class FakeWorker final : public Worker {
     }
     return transcript;
   }
+  [[nodiscard]] Result<std::vector<SpeakerTurn>> diarize(
+      const std::string&, const SpeakerWish& wish, const http::Cancel&,
+      const std::function<void(Progress)>&) override {
+    asked = wish;
+    return turns;
+  }
+  // Two bytes a character.
+  [[nodiscard]] Result<void> speak(const Utterance& utterance, const http::Cancel&,
+                                   const std::function<bool(std::string_view)>& on_pcm) override {
+    if (refuses) return fail(*refuses);
+    said.push_back(utterance.voice + ": " + utterance.text);
+    if (on_pcm(std::string(2 * utterance.text.size(), 's'))) return {};
+    return fail(Code::kCancelled, "cancelled");
+  }
+  uint32_t sound_rate() const override { return 8'000; }
   [[nodiscard]] Result<void> alive() override { return life; }
   void stop() override {}
+
+  std::vector<SpeakerTurn> turns;
+  SpeakerWish asked;
+  std::vector<std::string> said;
+  std::optional<Error> refuses;
 
   Result<std::vector<Segment>> transcript;
   Result<void> life;

@@ -37,7 +37,7 @@ std::optional<ApiError> read_text(const json& body, const char* key, std::string
 // A stranger must not name our files in params either: only their free texts may look like paths.
 std::optional<ApiError> refuse_paths(const json& params) {
   for (const auto& [key, value] : params.items()) {
-    if (key == "prompt" || key == "system") continue;
+    if (key == "prompt" || key == "system" || key == "text") continue;
     const std::string text = value.is_string() ? value.get<std::string>() : std::string();
     if (value.is_structured() || looks_like_path(text)) {
       return ApiError{403, "params." + key + " may name files over the unix socket only",
@@ -284,7 +284,7 @@ void show_job(Call& call) {
   if (job->state != JobState::kDone) return call.reply(json_response(200, job_json(*job)));
   auto result = call.api.foreman.result(job->id);
   if (!result) return call.reply(api_error(result.error()));
-  const bool shown = result->size() <= kResultShown;
+  const bool shown = result->size() <= kResultShown && !result->starts_with("RIFF");
   call.reply(json_response(200, job_json(*job, shown ? &*result : nullptr)));
 }
 
@@ -301,7 +301,10 @@ void job_result(Call& call) {
   auto bytes = call.api.foreman.result(job->id);
   if (!bytes) return call.reply(api_error(bytes.error()));
   const bool is_json = bytes->starts_with('{') || bytes->starts_with('[');
-  call.reply(text_response(200, is_json ? "application/json" : "text/plain; charset=utf-8",
+  const bool is_wav = bytes->starts_with("RIFF");
+  call.reply(text_response(200, is_json  ? "application/json"
+                                : is_wav ? "audio/wav"
+                                         : "text/plain; charset=utf-8",
                            std::move(*bytes)));
 }
 

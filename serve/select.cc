@@ -20,6 +20,8 @@ const ModelStatus* find(std::span<const ModelStatus> models, const std::string& 
 
 std::string_view endpoint_of(std::string_view kind) {
   if (kind == "speech") return "/v1/audio/transcriptions";
+  if (kind == "voice") return "/v1/audio/speech";
+  if (kind == "diarization") return "/v1/audio/diarization";
   if (kind == "embedding") return "/v1/embeddings";
   return "/v1/chat/completions";
 }

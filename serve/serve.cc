@@ -35,6 +35,8 @@ constexpr Route kRoutes[] = {
     {{"POST", "/v1/completions"}, completions, kLong},
     {{"POST", "/v1/embeddings"}, embeddings, kLong},
     {{"POST", "/v1/audio/transcriptions"}, audio_transcriptions, kLong},
+    {{"POST", "/v1/audio/speech"}, audio_speech, kLong},
+    {{"POST", "/v1/audio/diarization"}, audio_diarization, kLong},
     {{"POST", "/models/load"}, load_model, kLong},
     {{"POST", "/models/unload"}, unload_model, kLong},
     {{"POST", "/v1/jobs"}, submit_job, 0},

@@ -1,6 +1,8 @@
 // Sends a recording, collects segments, and trusts no line it reads.
 #include "worker/speech_client.h"
 
+#include <atomic>
+
 #include "base/limits.h"
 #include "worker/speech_protocol.h"
 
@@ -25,7 +27,10 @@ class SpeechClient final : public Worker {
   Result<void> ready(const http::Cancel& cancel) override {
     const Result<SpeechAnswer> answer = next(limits_.ready, &cancel);
     if (!answer) return fail(answer.error());
-    if (std::holds_alternative<SpeechReady>(*answer)) return {};
+    if (const auto* ready = std::get_if<SpeechReady>(&*answer)) {
+      rate_ = ready->rate;
+      return {};
+    }
     if (const auto* error = std::get_if<Error>(&*answer)) return fail(*error);
     return broken("answered before it was ready");
   }
@@ -33,26 +38,66 @@ class SpeechClient final : public Worker {
   Result<std::vector<Segment>> transcribe(
       const std::string& wav, const http::Cancel& cancel,
       const std::function<void(const Segment&, Progress)>& on_segment) override {
-    if (Result<void> sent = send(SpeechCall{.cancel = false, .wav = wav}); !sent) {
-      return fail(sent.error());
-    }
     std::vector<Segment> segments;
+    const auto take = [&](const SpeechProgress& progress) -> Result<void> {
+      if (!progress.segment || progress.segment->text.empty()) return {};
+      if (segments.size() >= limits_.segments) return broken("sent too many segments");
+      segments.push_back(*progress.segment);
+      if (on_segment) on_segment(segments.back(), Progress{progress.fraction});
+      return {};
+    };
+    const Result<void> done = ask(SpeechCall{.cancel = false, .wav = wav}, cancel, take);
+    if (!done) return fail(done.error());
+    return segments;
+  }
+
+  Result<std::vector<SpeakerTurn>> diarize(
+      const std::string& wav, const SpeakerWish& wish, const http::Cancel& cancel,
+      const std::function<void(Progress)>& on_progress) override {
+    std::vector<SpeakerTurn> turns;
+    const auto take = [&](const SpeechProgress& progress) -> Result<void> {
+      if (on_progress) on_progress(Progress{progress.fraction});
+      if (!progress.turn) return {};
+      if (turns.size() >= limits_.segments) return broken("sent too many turns");
+      turns.push_back(*progress.turn);
+      return {};
+    };
+    const Result<void> done = ask(SpeechCall{.wav = wav, .speakers = wish}, cancel, take);
+    if (!done) return fail(done.error());
+    return turns;
+  }
+
+  Result<void> speak(const Utterance& utterance, const http::Cancel& cancel,
+                     const std::function<bool(std::string_view)>& on_pcm) override {
+    uint64_t bytes = 0;
+    const auto take = [&](const SpeechProgress& progress) -> Result<void> {
+      bytes += progress.pcm.size();
+      if (bytes > limits_.sound.n) return broken("does not stop to speak");
+      if (progress.pcm.empty() || on_pcm(progress.pcm)) return {};
+      return call_off();
+    };
+    return ask(SpeechCall{.utterance = utterance}, cancel, take);
+  }
+
+  uint32_t sound_rate() const override { return rate_; }
+
+ private:
+  // One request and all that is said to it.
+  Result<void> ask(const SpeechCall& call, const http::Cancel& cancel,
+                   const std::function<Result<void>(const SpeechProgress&)>& take) {
+    if (Result<void> sent = send(call); !sent) return sent;
     for (;;) {
       const Result<SpeechAnswer> answer = next(limits_.silent, &cancel);
       if (!answer && answer.error().code == Code::kCancelled) return call_off();
       if (!answer) return fail(answer.error());
       if (const auto* error = std::get_if<Error>(&*answer)) return fail(*error);
-      if (std::holds_alternative<SpeechDone>(*answer)) return segments;
+      if (std::holds_alternative<SpeechDone>(*answer)) return {};
       const auto* progress = std::get_if<SpeechProgress>(&*answer);
       if (progress == nullptr) return broken("said ready twice");
-      if (!progress->segment || progress->segment->text.empty()) continue;
-      if (segments.size() >= limits_.segments) return broken("sent too many segments");
-      segments.push_back(*progress->segment);
-      if (on_segment) on_segment(segments.back(), Progress{progress->fraction});
+      if (Result<void> taken = take(*progress); !taken) return taken;
     }
   }
 
- private:
   Result<void> send(const SpeechCall& call) {
     if (child_->process().write_line(speech_line(call))) return {};
     return broken("takes no more requests");
@@ -78,7 +123,7 @@ class SpeechClient final : public Worker {
 
   // Asks it to stop; what it still says about the old request is dropped.
   tl::unexpected<Error> call_off() {
-    if (send(SpeechCall{.cancel = true, .wav = {}})) {
+    if (send(SpeechCall{.cancel = true})) {
       for (;;) {
         const Result<SpeechAnswer> answer = next(limits_.cancel, nullptr);
         if (!answer || std::holds_alternative<Error>(*answer) ||
@@ -99,6 +144,7 @@ class SpeechClient final : public Worker {
 
   std::unique_ptr<Child> child_;
   const SpeechLimits limits_;
+  std::atomic<uint32_t> rate_{0};
   const http::Address nowhere_;
 };
 

@@ -15,6 +15,7 @@ struct SpeechLimits {
   Millis silent{600'000};   // without a word while it works: one piece on a slow machine fits
   Millis cancel{3'000};     // to obey a cancel, before it is killed
   uint32_t segments = 1'000'000;  // of one recording
+  Bytes sound = MiB(64);  // of one utterance: ten minutes where a minute is much
 };
 
 // Pure: the command line.

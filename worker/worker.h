@@ -16,6 +16,14 @@
 
 namespace gantry {
 
+// What gantry-voice and gantry-espeak are to load: an engine of model/voice_keys.h.
+struct VoiceSpec {
+  std::string engine;  // "vits"; "pyannote" tells speakers apart
+  std::vector<std::pair<std::string, std::string>> options;  // by sherpa-onnx's names
+  std::vector<std::pair<std::string, std::string>> voices;   // a name, and what the engine calls it
+  SpeakerWish speakers;  // of requests that say nothing
+};
+
 struct WorkerSpec {
   std::string model;  // its name, for logs
   EngineKind engine = EngineKind::kLlama;
@@ -38,6 +46,7 @@ struct WorkerSpec {
   bool flash_attention = false;
   std::vector<std::string> devices;  // the engine's names ("CUDA0"); empty: its choice
   std::string language = "auto";     // kWhisper
+  VoiceSpec voice;                   // kVoice
   std::string trace_file;            // kLlama that streams: a Chrome trace, written when it ends
   std::function<Result<void>(int pid)> gate;  // see ProcessSpec
 };
@@ -82,6 +91,17 @@ class Worker {
   [[nodiscard]] virtual Result<std::vector<Segment>> transcribe(
       const std::string& wav, const http::Cancel& cancel,
       const std::function<void(const Segment&, Progress)>& on_segment) = 0;
+  // kVoice alone, kUnsupported on others; as transcribe() in all else. Speakers are numbered in the
+  // order in which they are first heard.
+  [[nodiscard]] virtual Result<std::vector<SpeakerTurn>> diarize(
+      const std::string& wav, const SpeakerWish& wish, const http::Cancel& cancel,
+      const std::function<void(Progress)>& on_progress);
+  // Sound as it is made: 16-bit mono at sound_rate(). False from on_pcm ends it with kCancelled.
+  // kNotFound: a voice that it does not have, with those that it has.
+  [[nodiscard]] virtual Result<void> speak(
+      const Utterance& utterance, const http::Cancel& cancel,
+      const std::function<bool(std::string_view pcm)>& on_pcm);
+  virtual uint32_t sound_rate() const { return 0; }  // once it is ready; 0: it makes none
   // Still there? An Error with signal and last log lines when it died by itself.
   [[nodiscard]] virtual Result<void> alive() = 0;
   // Asks, then kills; returns when the process group is gone.

@@ -1,5 +1,5 @@
 // Base 64 against RFC 4648's own vectors.
-#include "pipe/base64.h"
+#include "base/base64.h"
 
 #include <gtest/gtest.h>
 
@@ -15,6 +15,20 @@ TEST(Base64, RfcVectors) {
   EXPECT_EQ(base64("fooba"), "Zm9vYmE=");
   EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
   EXPECT_EQ(base64(std::string_view("\xff\x00\xfe", 3)), "/wD+");
+}
+
+TEST(Base64, BackToTheSameBytes) {
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(base64_bytes(base64(bytes)), bytes);
+    bytes += static_cast<char>(i * 7);
+  }
+}
+
+TEST(Base64, WhatItIsNot) {
+  for (const char* text : {"Zg", "Zg=", "Z===", "====", "Zg==Zg==", "Zm9 ", "Zm\n9", "Zm9v="}) {
+    EXPECT_EQ(base64_bytes(text), std::nullopt) << text;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,46 @@
+// File sizes and a measured allowance.
+#include "foreman/voice_bytes.h"
+
+#include "model/voice_keys.h"
+
+namespace gantry {
+
+namespace {
+
+// PSS of gantry-espeak with its one child while it speaks; see docs/voices.md.
+constexpr Bytes kEspeakBytes = MiB(12);
+// PSS of gantry-voice with weight-free models: the process, onnxruntime and its arenas.
+constexpr Bytes kSherpaBytes = MiB(48);
+// A session of onnxruntime holds the weights once more while it arranges them, and what passes
+// between layers; files are mostly weights.
+constexpr uint64_t kFileTimes = 2;
+// Samples of a quarter of an hour, as floats and as the features made of them.
+constexpr Bytes kDiarizationBytes = MiB(64);
+
+}  // namespace
+
+std::vector<std::string> voice_files(const VoiceConfig& voice) {
+  std::vector<std::string> files;
+  const VoiceEngine* engine = find_voice_engine(voice.engine);
+  if (engine == nullptr) return files;
+  for (const auto& [name, value] : voice.options) {
+    const VoiceKey* key = find_voice_key(*engine, name);
+    if (key != nullptr && key->shape == VoiceKeyShape::kFile) files.push_back(value);
+  }
+  return files;
+}
+
+Bytes voice_bytes(Os& os, const ModelConfig& model) {
+  if (model.voice.engine == kEspeakEngine) return kEspeakBytes;
+  Bytes bytes = kSherpaBytes;
+  if (model.voice.engine == kDiarizationEngine) bytes += kDiarizationBytes;
+  std::vector<std::string> files = voice_files(model.voice);
+  files.push_back(model.file);
+  for (const std::string& file : files) {
+    const Result<FileInfo> info = os.stat(file);
+    if (info && !info->is_dir) bytes += Bytes{kFileTimes * info->size.n};
+  }
+  return bytes;
+}
+
+}  // namespace gantry

@@ -1,0 +1,32 @@
+// The speech engines of gantry-voice and gantry-espeak, and the files and numbers that each takes.
+// Names are sherpa-onnx's own (c-api.h of 2.0.1). Configuration, planner and worker read them here.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace gantry {
+
+enum class VoiceKeyShape { kFile, kText, kNumber };
+
+struct VoiceKey {
+  std::string_view name;
+  VoiceKeyShape shape = VoiceKeyShape::kFile;
+  bool required = false;
+};
+
+struct VoiceEngine {
+  std::string_view name;
+  std::string_view kind;           // of the models: "voice", "speech", "diarization"
+  std::span<const VoiceKey> keys;  // the first one is the model's `file`, if there are any
+};
+
+// A voice without a model, by the program of the same name.
+constexpr std::string_view kEspeakEngine = "espeak-ng";
+constexpr std::string_view kDiarizationEngine = "pyannote";
+
+std::span<const VoiceEngine> voice_engines();
+const VoiceEngine* find_voice_engine(std::string_view name);  // null: no such
+const VoiceKey* find_voice_key(const VoiceEngine& engine, std::string_view name);
+
+}  // namespace gantry

@@ -1,0 +1,96 @@
+// Tests of /v1/audio/speech and /v1/audio/diarization through the server.
+#include "pipe/pcm.h"
+#include "serve/test_server.h"
+
+namespace gantry {
+namespace {
+
+class Voice : public ApiTest {
+ protected:
+  void SetUp() override {
+    ApiTest::SetUp();
+    for (const auto& [name, kind] : {std::pair{"amy", "voice"}, std::pair{"espeak", "voice"},
+                                     std::pair{"who", "diarization"}}) {
+      ModelStatus model;
+      model.name = name;
+      model.kind = kind;
+      foreman_.table.push_back(model);
+    }
+    foreman_.worker.turns = {{Millis(0), Millis(900), 0}, {Millis(1'000), Millis(2'000), 1}};
+  }
+  http::Response diarize(const std::vector<std::pair<std::string, std::string>>& fields) {
+    std::string body;
+    for (const auto& [name, value] : fields) {
+      body += "--XX\r\nContent-Disposition: form-data; name=\"" + name + "\"" +
+              (name == "file" ? "; filename=\"my talk.wav\"" : "") + "\r\n\r\n" + value + "\r\n";
+    }
+    const http::Headers headers = {{"Content-Type", "multipart/form-data; boundary=XX"}};
+    return ask(tcp(), {"POST", "/v1/audio/diarization", headers, body + "--XX--\r\n"});
+  }
+};
+
+TEST_F(Voice, SpeaksSentenceBySentence) {
+  start();
+  const auto wav = post("/v1/audio/speech",
+                        json{{"model", "amy"}, {"input", "One. Two."}, {"voice", "v"}});
+  EXPECT_EQ(wav.status, 200) << wav.body;
+  EXPECT_EQ(wav.header("Content-Type"), "audio/wav");
+  EXPECT_EQ(wav.body, wav_head(8'000, kPcmUnknown) + std::string(16, 's'));
+  EXPECT_EQ(foreman_.worker.said, (std::vector<std::string>{"v: One.", "v: Two."}));
+  const auto pcm = post("/v1/audio/speech", json{{"input", "One."}, {"response_format", "pcm"}});
+  EXPECT_EQ(pcm.body, std::string(8, 's'));
+  EXPECT_EQ(pcm.header("X-Sample-Rate"), "8000");
+  EXPECT_EQ(foreman_.sessions, 0);
+}
+
+TEST_F(Voice, WrongSpeechRequests) {
+  start();
+  const auto error = [&](const json& body) { return error_of(post("/v1/audio/speech", body)); };
+  EXPECT_EQ(error({{"input", ""}}), "400 invalid_request_error usage input");
+  EXPECT_EQ(error({{"input", 3}}), "400 invalid_request_error usage input");
+  EXPECT_EQ(error({{"input", std::string(20'001, 'x')}}),
+            "400 invalid_request_error too_large input");
+  EXPECT_EQ(error({{"input", "x"}, {"speed", 4.1}}), "400 invalid_request_error usage speed");
+  EXPECT_EQ(error({{"input", "x"}, {"response_format", "midi"}}),
+            "400 invalid_request_error usage response_format");
+  EXPECT_EQ(error({{"input", "x"}, {"model", "chat"}}), "400 invalid_request_error usage model");
+  EXPECT_EQ(post("/v1/audio/speech", json{{"input", "x"}, {"model", "nobody"}}).status, 404);
+  EXPECT_TRUE(foreman_.worker.said.empty());
+  foreman_.worker.refuses = Error{Code::kNotFound, "there is no voice q", "there are a, b"};
+  const auto none = post("/v1/audio/speech", json{{"input", "x"}, {"model", "amy"}});
+  EXPECT_EQ(none.status, 404);
+  EXPECT_NE(message_of(none).find("there are a, b"), std::string::npos);
+}
+
+TEST_F(Voice, TellsWhoSpokeWhen) {
+  start();
+  const json page = json::parse(diarize({{"file", "RIFF"}, {"num_speakers", "2"}}).body);
+  EXPECT_EQ(page["num_speakers"], 2);
+  EXPECT_EQ(page["turns"][1]["start"], 1.0);
+  EXPECT_EQ(foreman_.worker.asked.speakers, 2U);
+  const auto lines = diarize({{"file", "RIFF"}, {"threshold", "0.7"}, {"model", "who"},
+                              {"response_format", "rttm"}});
+  EXPECT_TRUE(lines.body.starts_with("SPEAKER my_talk.wav 1 0.000 0.900")) << lines.body;
+  EXPECT_EQ(foreman_.worker.asked.threshold, 0.7);
+  EXPECT_TRUE(os_->list(options_.spool_dir)->empty());
+}
+
+TEST_F(Voice, WrongForms) {
+  start();
+  const auto error = [&](const std::vector<std::pair<std::string, std::string>>& fields) {
+    return error_of(diarize(fields));
+  };
+  EXPECT_EQ(error({{"model", "who"}}), "400 invalid_request_error usage file");
+  for (const char* bad : {"0", "65", "2.5", "two", ""}) {
+    EXPECT_EQ(error({{"file", "x"}, {"num_speakers", bad}}),
+              "400 invalid_request_error usage num_speakers") << bad;
+  }
+  EXPECT_EQ(error({{"file", "x"}, {"threshold", "2.1"}}),
+            "400 invalid_request_error usage threshold");
+  EXPECT_EQ(error({{"file", "x"}, {"response_format", "xml"}}),
+            "400 invalid_request_error usage response_format");
+  EXPECT_EQ(error({{"file", "x"}, {"model", "amy"}}), "400 invalid_request_error usage model");
+}
+
+}  // namespace
+}  // namespace gantry
