@@ -68,6 +68,8 @@ void add_synth(CLI::App& app, CliContext& context);             // synth
 void add_bench(CLI::App& app, CliContext& context);             // bench
 void add_trace(CLI::App& app, CliContext& context);             // trace
 void add_advise(CLI::App& app, CliContext& context);            // advise catalogue
+void add_doctor(CLI::App& app, CliContext& context);            // doctor
+void add_npu_worker(CLI::App& app, CliContext& context);        // npu-worker
 void add_completion(CLI::App& app, CliContext& context);        // completion bash|zsh|fish
 
 }  // namespace gantry

@@ -53,6 +53,8 @@ int main(int argc, char** argv) {
   gantry::add_bench(app, context);
   gantry::add_trace(app, context);
   gantry::add_advise(app, context);
+  gantry::add_doctor(app, context);
+  gantry::add_npu_worker(app, context);
   gantry::add_completion(app, context);
   try {
     std::vector<std::string> args = gantry::normalized_flags(argc, argv);

@@ -124,30 +124,36 @@ ov::AnyMap OvCore::properties_of(std::string_view device) const {
   return map;
 }
 
+Result<OvCompiled> OvCore::compile_on(const std::shared_ptr<ov::Model>& model,
+                                      std::string_view kind, const ov::AnyMap& more) {
+  const OvDevice* device = find(kind);
+  if (device == nullptr) {
+    return fail(Code::kUnavailable, "this machine has none that OpenVINO sees", "gantry doctor");
+  }
+  ov::AnyMap properties = properties_of(kind);
+  for (const auto& [key, value] : more) properties[key] = value;
+  Result<ov::CompiledModel> compiled = ov_call(
+      "compiling", [&] { return core_.compile_model(model, device->name, properties); });
+  if (!compiled) return fail(compiled.error());
+  OvCompiled out{std::move(*compiled)};
+  out.device = executing(out.model, device->name);
+  return out;
+}
+
 Result<OvCompiled> OvCore::compile(const std::shared_ptr<ov::Model>& model,
                                    const std::vector<std::string>& chain,
                                    const ov::AnyMap& more) {
-  OvCompiled out;
-  for (const std::string& wanted : chain) {
-    const OvDevice* device = find(wanted);
-    if (device == nullptr) {
-      out.refused.push_back({wanted, "this machine has none that OpenVINO sees"});
-      continue;
+  std::vector<OvRefusal> refused;
+  for (const std::string& kind : chain) {
+    Result<OvCompiled> compiled = compile_on(model, kind, more);
+    if (compiled) {
+      compiled->refused = std::move(refused);
+      return compiled;
     }
-    ov::AnyMap properties = properties_of(wanted);
-    for (const auto& [key, value] : more) properties[key] = value;
-    Result<ov::CompiledModel> compiled = ov_call(
-        "compiling", [&] { return core_.compile_model(model, device->name, properties); });
-    if (!compiled) {
-      out.refused.push_back({device->name, compiled.error().message});
-      continue;
-    }
-    out.model = std::move(*compiled);
-    out.device = executing(out.model, device->name);
-    return out;
+    refused.push_back({kind, compiled.error().message});
   }
   std::string causes;
-  for (const OvRefusal& refusal : out.refused) {
+  for (const OvRefusal& refusal : refused) {
     causes += (causes.empty() ? "" : "; ") + refusal.device + ": " + refusal.cause;
   }
   return fail(Code::kUnavailable, "no device takes the model: " + causes,

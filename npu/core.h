@@ -81,6 +81,10 @@ class OvCore {
   [[nodiscard]] Result<OvCompiled> compile(const std::shared_ptr<ov::Model>& model,
                                            const std::vector<std::string>& chain,
                                            const ov::AnyMap& more = {});
+  // On that one alone. kUnavailable: there is none; kWorkerFailed: it does not take the model.
+  [[nodiscard]] Result<OvCompiled> compile_on(const std::shared_ptr<ov::Model>& model,
+                                              std::string_view kind,
+                                              const ov::AnyMap& more = {});
 
  private:
   explicit OvCore(OvOptions options) : options_(std::move(options)) {}

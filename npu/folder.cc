@@ -1,0 +1,124 @@
+// The files of a folder, each of which may be missing but for the graphs.
+#include "npu/folder.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+namespace gantry {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr Bytes kFolderFileMax = MiB(1);
+
+// Nothing where the file is not there.
+Result<std::optional<json>> read_json(Os& os, const std::string& path) {
+  if (!os.stat(path)) return std::nullopt;
+  const Result<std::string> text = os.read_file(path, kFolderFileMax);
+  if (!text) return fail(text.error());
+  json value = json::parse(*text, nullptr, false);
+  if (value.is_discarded()) {
+    return fail(Code::kCorrupt, path + " is not JSON", "take the model's folder again");
+  }
+  return value;
+}
+
+Error wrong(const std::string& path, const std::string& what) {
+  return {Code::kCorrupt, path + ": " + what, "take the model's folder again"};
+}
+
+Result<Pooling> pooling_of(const json& file, const std::string& path) {
+  constexpr std::array<std::pair<const char*, Pooling>, 3> kKnown = {
+      {{"pooling_mode_cls_token", Pooling::kCls},
+       {"pooling_mode_mean_tokens", Pooling::kMean},
+       {"pooling_mode_lasttoken", Pooling::kLast}}};
+  std::optional<Pooling> found;
+  if (!file.is_object()) return fail(wrong(path, "want an object"));
+  for (const auto& [key, value] : file.items()) {
+    if (!key.starts_with("pooling_mode_") || !value.is_boolean() || !value.get<bool>()) continue;
+    const auto* known =
+        std::ranges::find(kKnown, key, [](const auto& pair) { return pair.first; });
+    if (known == kKnown.end() || found) {
+      return fail(Code::kUnsupported, path + ": no support for " + key,
+                  "use a model that pools by cls, mean or last token alone");
+    }
+    found = known->second;
+  }
+  if (!found) return fail(wrong(path, "no pooling_mode is true"));
+  return *found;
+}
+
+// modules.json lists the steps; "normalize" is one of them.
+Result<bool> normalizes(const json& file, const std::string& path) {
+  if (!file.is_array()) return fail(wrong(path, "want a list"));
+  for (const json& module : file) {
+    const auto type = module.is_object() ? module.find("type") : module.end();
+    if (!module.is_object() || type == module.end() || !type->is_string()) {
+      return fail(wrong(path, "a module has no type"));
+    }
+    const auto& name = type->get_ref<const std::string&>();
+    if (name.ends_with(".Normalize")) return true;
+    if (!name.ends_with(".Transformer") && !name.ends_with(".Pooling")) {
+      return fail(Code::kUnsupported, path + ": no support for the module " + name,
+                  "use a model of a transformer, pooling and normalisation");
+    }
+  }
+  return false;
+}
+
+Result<void> lower_limit(Os& os, const std::string& path, const char* key, uint32_t* limit) {
+  const auto file = read_json(os, path);
+  if (!file) return fail(file.error());
+  if (!*file || !(*file)->is_object()) return {};
+  const auto value = (*file)->find(key);
+  if (value == (*file)->end() || value->is_null()) return {};
+  // Tokenizers without a limit say 1e30.
+  if (!value->is_number() || value->get<double>() < 1) {
+    return fail(wrong(path, std::string(key) + " is no number of tokens"));
+  }
+  const double most = std::min<double>(value->get<double>(), *limit);
+  *limit = static_cast<uint32_t>(most);
+  return {};
+}
+
+}  // namespace
+
+Result<EmbedFolder> read_embed_folder(Os& os, const std::string& dir) {
+  EmbedFolder folder{join_path(dir, "openvino_model.xml"),
+                     join_path(dir, "openvino_tokenizer.xml")};
+  for (const std::string& file : {folder.model, folder.tokenizer}) {
+    if (os.stat(file)) continue;
+    return fail(Code::kNotFound, file + " is not there",
+                "a model folder has openvino_model.xml and openvino_tokenizer.xml, each with its "
+                ".bin (docs/npu.md says how to make them)");
+  }
+  const std::string pooling_file = join_path(dir, "1_Pooling/config.json");
+  const auto pooling = read_json(os, pooling_file);
+  if (!pooling) return fail(pooling.error());
+  if (*pooling) {
+    const Result<Pooling> kind = pooling_of(**pooling, pooling_file);
+    if (!kind) return fail(kind.error());
+    folder.pooling = *kind;
+  }
+  const std::string modules_file = join_path(dir, "modules.json");
+  const auto modules = read_json(os, modules_file);
+  if (!modules) return fail(modules.error());
+  if (*modules) {
+    const Result<bool> normalize = normalizes(**modules, modules_file);
+    if (!normalize) return fail(normalize.error());
+    folder.normalize = *normalize;
+  }
+  folder.tokens_max = kEmbedTokensMax;
+  for (const auto& [name, key] : {std::pair{"sentence_bert_config.json", "max_seq_length"},
+                                  std::pair{"config.json", "max_position_embeddings"},
+                                  std::pair{"tokenizer_config.json", "model_max_length"}}) {
+    Result<void> read = lower_limit(os, join_path(dir, name), key, &folder.tokens_max);
+    if (!read) return fail(read.error());
+  }
+  return folder;
+}
+
+}  // namespace gantry
