@@ -39,19 +39,30 @@ class GgufTokenizer final : public TextTokenizer {
   std::unique_ptr<llama_model, FreeModel> model_;
 };
 
-// The graph's own cut is taken out: whether a text was too long would not be known.
-void uncut(const std::shared_ptr<ov::Model>& model) {
+// Numbers that stand in the graph as constants become very large.
+void raise_constants(ov::Node& node, const std::vector<size_t>& inputs) {
   constexpr int32_t kNever = 1 << 30;
+  for (const size_t i : inputs) {
+    const ov::PartialShape shape = node.get_input_partial_shape(i);
+    const bool number = node.get_input_element_type(i) == ov::element::i32 &&
+                        shape.is_static() && ov::shape_size(shape.to_shape()) == 1;
+    const bool constant =
+        std::string_view(node.get_input_node_ptr(i)->get_type_name()) == "Constant";
+    if (!number || !constant) continue;
+    node.input(i).replace_source_output(
+        ov::opset13::Constant::create(ov::element::i32, shape.to_shape(), {kNever}));
+  }
+}
+
+// The graph's own cut is taken out: whether a text was too long would not be known. Its length is
+// the input before the last two, a constant, or chosen by a switch between constants.
+void uncut(const std::shared_ptr<ov::Model>& model) {
   for (const std::shared_ptr<ov::Node>& node : model->get_ops()) {
     if (std::string_view(node->get_type_name()) != "Truncate") continue;
-    for (size_t i = 0; i < node->get_input_size(); ++i) {
-      const ov::PartialShape shape = node->get_input_partial_shape(i);
-      const bool number = node->get_input_element_type(i) == ov::element::i32 &&
-                          shape.is_static() && ov::shape_size(shape.to_shape()) == 1;
-      if (!number) continue;
-      node->input(i).replace_source_output(ov::opset13::Constant::create(
-          ov::element::i32, shape.to_shape(), {kNever}));
-    }
+    const size_t length = node->get_input_size() - 3;
+    raise_constants(*node, {length});
+    ov::Node* chosen = node->get_input_node_ptr(length);
+    if (std::string_view(chosen->get_type_name()) == "Select") raise_constants(*chosen, {1, 2});
   }
   model->validate_nodes_and_infer_types();
 }
