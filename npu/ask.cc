@@ -83,7 +83,7 @@ Result<void> read_tokens(const json& from, uint32_t* into) {
   for (const char* key : {"max_tokens", "n_predict"}) {
     const auto found = from.find(key);
     if (found == from.end() || found->is_null()) continue;
-    if (!found->is_number_unsigned() || *found < 1 || *found > kAnswerTokensMax) {
+    if (!found->is_number_integer() || *found < 1 || *found > kAnswerTokensMax) {
       return fail(usage(fmt::format("{} must be a whole number from 1 to {}", key,
                                     kAnswerTokensMax)));
     }
