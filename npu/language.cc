@@ -151,11 +151,18 @@ Result<Answer> LanguageModel::generate(const http::Address& at, const json& body
   return out;
 }
 
-Result<Answer> LanguageModel::attempt(const Question& question, const http::Cancel& gone,
+// Its connections end before it is seen to have ended: who lost one makes sure.
+void LanguageModel::drop(const http::Address& at) {
+  const std::lock_guard lock(mutex_);
+  if (!worker_ || worker_->address().unix_path != at.unix_path) return;  // replaced already
+  worker_.reset();
+  ++restarts_;
+}
+
+Result<Answer> LanguageModel::attempt(const http::Address& at, const Question& question,
+                                      const http::Cancel& gone,
                                       const std::function<bool(std::string_view)>& on_piece) {
-  const Result<http::Address> at = address(gone);
-  if (!at) return fail(at.error());
-  const Result<json> tokens = cut(*at, question, gone);
+  const Result<json> tokens = cut(at, question, gone);
   if (!tokens) return fail(tokens.error());
   const auto left = tokens_ - static_cast<uint32_t>(tokens->size());
   json body = question.sampling;
@@ -163,7 +170,7 @@ Result<Answer> LanguageModel::attempt(const Question& question, const http::Canc
   body["n_predict"] = std::min(question.answer_tokens, left);
   body["stream"] = static_cast<bool>(on_piece);
   body["cache_prompt"] = false;  // the same question has the same answer
-  return generate(*at, body, gone, on_piece);
+  return generate(at, body, gone, on_piece);
 }
 
 Result<Answer> LanguageModel::answer(const Question& question, const http::Cancel& gone,
@@ -181,11 +188,18 @@ Result<Answer> LanguageModel::answer(const Question& question, const http::Cance
   };
   const std::function<bool(std::string_view)> pieces =
       on_piece ? std::function<bool(std::string_view)>(piece) : nullptr;
-  Result<Answer> out = attempt(question, gone, pieces);
+  Result<Answer> out;
   // A process that was ended meanwhile is started again, once, unless half an answer is out.
-  const bool lost = !out && (out.error().code == Code::kUnavailable ||
-                             out.error().code == Code::kIo || out.error().code == Code::kCorrupt);
-  if (lost && !said && !gone) out = attempt(question, gone, pieces);
+  for (int tries = 0; tries < 2; ++tries) {
+    const Result<http::Address> at = address(gone);
+    out = at ? attempt(*at, question, gone, pieces) : fail(at.error());
+    const bool lost = at && !out && !gone &&
+                      (out.error().code == Code::kUnavailable || out.error().code == Code::kIo ||
+                       out.error().code == Code::kCorrupt);
+    if (!lost) break;
+    drop(*at);
+    if (said) break;
+  }
   --inside_;
   if (out) ++answers_;
   return out;

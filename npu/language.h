@@ -67,8 +67,10 @@ class LanguageModel {
   [[nodiscard]] Result<Answer> generate(const http::Address& at, const nlohmann::json& body,
                                         const http::Cancel& gone,
                                         const std::function<bool(std::string_view)>& on_piece);
-  [[nodiscard]] Result<Answer> attempt(const Question& question, const http::Cancel& gone,
+  [[nodiscard]] Result<Answer> attempt(const http::Address& at, const Question& question,
+                                       const http::Cancel& gone,
                                        const std::function<bool(std::string_view)>& on_piece);
+  void drop(const http::Address& at);
 
   Os& os_;
   const WorkerContext& context_;

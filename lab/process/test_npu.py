@@ -124,7 +124,7 @@ class Npu(Household):
         self.bad_input()
 
         # Somebody else is there already.
-        self.refused(1, "npu-worker", "--port", self.npu_port, says=str(self.npu_port))
+        self.refused(4, "npu-worker", "--port", self.npu_port, says=str(self.npu_port))
         self.refused(2, "npu-worker", "--listen", "0.0.0.0", "--port", free_port(),
                      says="without an API key")
         process.send_signal(signal.SIGTERM)
@@ -206,8 +206,8 @@ class Npu(Household):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            self.refused(1, "npu-worker", "micro-embed-en", "--port", taken.getsockname()[1],
-                         says="in use")
+            self.refused(4, "npu-worker", "micro-embed-en", "--port", taken.getsockname()[1],
+                         says="is taken")
 
 
 if __name__ == "__main__":
