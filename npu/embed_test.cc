@@ -162,7 +162,7 @@ TEST_F(EmbedTest, ADeviceThatFailsIsLeftAndTriedAgain) {
 }
 
 // A folder as sentence-transformers has it, with what PyTorch computed of the same weights.
-// GANTRY_EMBED_FOLDER names another one to check, such as bench/npu/make_bert.py's.
+// GANTRY_EMBED_FOLDER names another one to check, with a pytorch.json likewise.
 TEST_F(EmbedTest, EqualsPyTorch) {
   const char* other = std::getenv("GANTRY_EMBED_FOLDER");
   const std::string folder =
