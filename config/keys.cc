@@ -399,7 +399,7 @@ constexpr ModelKey kModelKeys[] = {
      read_cap},
     {"compute_type", Shape::kText, "the quantisation to use, of file and alternatives",
      read_demand_text<&DemandConfig::compute_type>},
-    {"engine", Shape::kVoiceEngine, "what speaks, hears or tells speakers apart",
+    {"engine", Shape::kVoiceEngine, "what speaks or tells speakers apart",
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(r.text(n), &s->model->voice.engine);
      }},

@@ -45,7 +45,12 @@ TEST(Schema, EveryKeyOfTheSchemaIsAccepted) {
   }
   const json& model = schema["properties"]["models"]["additionalProperties"];
   for (const auto& [key, shape] : model["properties"].items()) {
-    const std::string need = key == "file" || key == "cmd" ? "" : "file: x, ";
+    const bool of_voice = key == "options" || key == "voices";
+    const bool alone = key == "file" || key == "cmd" || key == "engine";
+    const std::string voice = key == "embedding" ? "engine: pyannote, "
+                              : of_voice ? "engine: pyannote, embedding: y, "
+                                         : "";
+    const std::string need = alone ? "" : "file: x, " + voice;
     const std::string text = "models: {m: {" + need + key + ": " + sample(key, shape) + "}}\n";
     const auto config = parse_config(text, "f");
     EXPECT_TRUE(config) << text << config.error().message;

@@ -99,13 +99,15 @@ Result<void> check_whole(ConfigReader& reader, const YamlEntry& entry, const Voi
 Result<void> read_voice(ConfigReader& reader, const YamlEntry& entry, ModelKeyState* state) {
   ModelConfig& model = *state->model;
   VoiceConfig& voice = model.voice;
-  if (voice.engine.empty() && model.kind == "diarization" && model.cmd.empty()) {
-    voice.engine = kDiarizationEngine;
+  if (!model.cmd.empty() && (model.kind == "voice" || model.kind == "diarization")) {
+    return fail(reader.error(entry.key, "a command cannot be a " + model.kind + " yet",
+                             "name an engine of gantry-voice, or remove kind"));
   }
+  if (voice.engine.empty() && model.kind == "diarization") voice.engine = kDiarizationEngine;
   const YamlNode* options = entry.value.find("options");
   const YamlNode* voices = entry.value.find("voices");
   if (voice.engine.empty()) {
-    if (model.kind == "voice" && model.cmd.empty()) {
+    if (model.kind == "voice") {
       return fail(engines_error(reader, entry.key, "a voice needs engine", "voice"));
     }
     if (options == nullptr && voices == nullptr && voice.embedding.empty()) return {};

@@ -1,4 +1,4 @@
-// File sizes and a measured allowance.
+// File sizes and an allowance; what was measured corrects both, as with every worker.
 #include "foreman/voice_bytes.h"
 
 #include "model/voice_keys.h"
@@ -7,14 +7,14 @@ namespace gantry {
 
 namespace {
 
-// PSS of gantry-espeak with its one child while it speaks; see docs/voices.md.
+// Allowed for gantry-espeak and its one child while it speaks: more than the 9 MiB that were seen.
 constexpr Bytes kEspeakBytes = MiB(12);
-// PSS of gantry-voice with weight-free models: the process, onnxruntime and its arenas.
+// Allowed for the process, onnxruntime and its arenas: 25 MiB were seen without weights.
 constexpr Bytes kSherpaBytes = MiB(48);
 // A session of onnxruntime holds the weights once more while it arranges them, and what passes
 // between layers; files are mostly weights.
 constexpr uint64_t kFileTimes = 2;
-// Samples of a quarter of an hour, as floats and as the features made of them.
+// Allowed for the samples of a quarter of an hour, as floats and as the features made of them.
 constexpr Bytes kDiarizationBytes = MiB(64);
 
 }  // namespace

@@ -39,23 +39,11 @@ constexpr VoiceKey kSupertonic[] = {
     {"text_encoder", kFile, true}, {"duration_predictor", kFile, true},
     {"vector_estimator", kFile, true}, {"vocoder", kFile, true}, {"tts_json", kFile, true},
     {"unicode_indexer", kFile, true}, {"voice_style", kFile, true}, {"num_steps", kNumber}};
-constexpr VoiceKey kParaformer[] = {{"model", kFile, true}, {"tokens", kFile, true}};
-constexpr VoiceKey kSenseVoice[] = {{"model", kFile, true}, {"tokens", kFile, true},
-                                    {"language", kText}, {"use_itn", kNumber}};
-constexpr VoiceKey kWhisper[] = {{"encoder", kFile, true}, {"decoder", kFile, true},
-                                 {"tokens", kFile, true}, {"language", kText}, {"task", kText},
-                                 {"tail_paddings", kNumber}};
-constexpr VoiceKey kMoonshine[] = {{"preprocessor", kFile, true}, {"encoder", kFile, true},
-                                   {"uncached_decoder", kFile, true},
-                                   {"cached_decoder", kFile, true}, {"tokens", kFile, true}};
-
 constexpr VoiceEngine kEngines[] = {
     {kEspeakEngine, "voice", {}},         {"vits", "voice", kVits},
     {"matcha", "voice", kMatcha},         {"kokoro", "voice", kKokoro},
     {"kitten", "voice", kKitten},         {"zipvoice", "voice", kZipvoice},
     {"pocket", "voice", kPocket},         {"supertonic", "voice", kSupertonic},
-    {"paraformer", "speech", kParaformer}, {"sense_voice", "speech", kSenseVoice},
-    {"whisper", "speech", kWhisper},      {"moonshine", "speech", kMoonshine},
     {kDiarizationEngine, "diarization", kPyannote}};
 
 }  // namespace

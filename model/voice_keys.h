@@ -17,7 +17,7 @@ struct VoiceKey {
 
 struct VoiceEngine {
   std::string_view name;
-  std::string_view kind;           // of the models: "voice", "speech", "diarization"
+  std::string_view kind;           // of the models: "voice", "diarization"
   std::span<const VoiceKey> keys;  // the first one is the model's `file`, if there are any
 };
 

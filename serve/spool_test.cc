@@ -10,7 +10,7 @@ namespace {
 
 TEST(Spool, EndsWithoutFilesAndTellsWhatIsNoRecording) {
   const std::unique_ptr<Os> os = make_real_os();
-  const http::TestDir dir;
+  http::TestDir dir;
   const std::string folder = dir.file("spool");
   ASSERT_TRUE(os->make_dirs(folder, 0700));
   const RealClock clock;
