@@ -1,6 +1,5 @@
 // compare: two engines on the same recordings, against a reference or against each other.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -32,21 +31,15 @@ struct Heard {
 Result<Heard> hear(const DaemonLink& link, const std::string& model, const std::string& file) {
   const bool path = model.find('/') != std::string::npos;
   const nlohmann::json params = {{"model", path ? absolute_path(model) : model}};
-  Result<std::string> id = submit_order(link, {"transcribe", params.dump(), {file}, 0, {}});
-  if (!id) return fail(id.error());
-  StepDisplay display(::isatty(STDERR_FILENO) == 1, false);
-  Result<std::string> result =
-      follow_job(link, *id, [&display](const nlohmann::json& event) { display.show(event); });
+  Result<JobResult> result = run_order(link, {"transcribe", params.dump(), {file}, 0, {}});
   if (!result) return fail(result.error());
-  const nlohmann::json page = nlohmann::json::parse(*result, nullptr, false);
-  if (!page.is_object() || !page.contains("segments")) {
-    return fail(Code::kCorrupt, "the job's result holds no transcript");
-  }
-  Result<std::vector<Segment>> segments = parse_segments(page["segments"]);
+  Result<nlohmann::json> page = result_page(*result, "segments");
+  if (!page) return fail(page.error());
+  Result<std::vector<Segment>> segments = parse_segments((*page)["segments"]);
   if (!segments) return fail(segments.error());
   Heard heard{model, {}, {}, 0, {}};
   for (const Segment& segment : *segments) heard.text += segment.text + "\n";
-  for (const nlohmann::json& step : page.value("steps", nlohmann::json::array())) {
+  for (const nlohmann::json& step : page->value("steps", nlohmann::json::array())) {
     if (step.value("model", "") != params["model"]) continue;
     heard.seconds = step.value("run_s", 0.0);
     heard.device = step.value("device", "");

@@ -133,17 +133,11 @@ Result<void> transcribe_one(const CliContext& context, const DaemonLink& link,
   nlohmann::json params = nlohmann::json::object();
   if (!flags.model.empty()) params["model"] = model_argument(context.os, flags.model);
   flags.who.set(&params);
-  Result<std::string> id = submit_order(link, {"transcribe", params.dump(), {file}, 0, {}});
-  if (!id) return fail(id.error());
-  StepDisplay display(terminal(STDERR_FILENO), false);
-  Result<std::string> result =
-      follow_job(link, *id, [&display](const nlohmann::json& event) { display.show(event); });
+  Result<JobResult> result = run_order(link, {"transcribe", params.dump(), {file}, 0, {}});
   if (!result) return fail(result.error());
-  const nlohmann::json page = nlohmann::json::parse(*result, nullptr, false);
-  if (!page.is_object() || !page.contains("segments")) {
-    return fail(Code::kCorrupt, "the job's result holds no transcript");
-  }
-  Result<std::vector<Segment>> segments = parse_segments(page["segments"]);
+  Result<nlohmann::json> page = result_page(*result, "segments");
+  if (!page) return fail(page.error());
+  Result<std::vector<Segment>> segments = parse_segments((*page)["segments"]);
   if (!segments) return fail(segments.error());
   Result<std::string> text = render_transcript(*segments, flags.format, base_name(file));
   if (!text) return fail(text.error());
@@ -218,20 +212,14 @@ Result<void> minutes(const CliContext& context, const MinutesFlags& flags) {
   flags.who.set(&params);
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
-  Result<std::string> id = submit_order(*link, {"minutes", params.dump(), *files, 0, {}});
-  if (!id) return fail(id.error());
-  Result<std::string> result;
-  {
-    StepDisplay display(terminal(STDERR_FILENO), flags.live);
-    result = follow_job(*link, *id,
-                        [&display](const nlohmann::json& event) { display.show(event); });
-  }
+  Result<JobResult> result =
+      run_order(*link, {"minutes", params.dump(), *files, 0, {}}, flags.live);
   if (!result) return fail(result.error());
   if (const std::string peak = peak_line(*link); !peak.empty()) {
     std::fprintf(stderr, "  %s", peak.c_str());
   }
-  if (flags.format == "json") return print(*result);
-  Result<std::string> page = render_minutes(*result);
+  if (flags.format == "json") return print(result->bytes);
+  Result<std::string> page = render_minutes(result->bytes);
   if (!page) return fail(page.error());
   return print(*page);
 }
@@ -260,18 +248,12 @@ Result<void> summarize(const CliContext& context, const SummarizeFlags& flags) {
   if (!link) return fail(link.error());
   const std::string words =
       params.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  Result<std::string> id = submit_order(*link, {"summarize", words, *files, 0, {}});
-  if (!id) return fail(id.error());
-  StepDisplay display(terminal(STDERR_FILENO), flags.live);
-  Result<std::string> result =
-      follow_job(*link, *id, [&display](const nlohmann::json& event) { display.show(event); });
+  Result<JobResult> result = run_order(*link, {"summarize", words, *files, 0, {}}, flags.live);
   if (!result) return fail(result.error());
-  if (context.json) return print(*result);
-  const nlohmann::json page = nlohmann::json::parse(*result, nullptr, false);
-  if (!page.is_object() || !page.contains("text") || !page["text"].is_string()) {
-    return fail(Code::kCorrupt, "the job's result holds no summary");
-  }
-  return print(page["text"].get<std::string>() + "\n");
+  if (context.json) return print(result->bytes);
+  Result<nlohmann::json> page = result_page(*result, "text");
+  if (!page) return fail(page.error());
+  return print(page->value("text", "") + "\n");
 }
 
 void add_summarize(CLI::App& app, CliContext& context) {

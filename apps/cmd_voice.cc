@@ -73,20 +73,16 @@ Result<void> speak(const CliContext& context, const SpeakFlags& flags) {
   if (!params) return fail(params.error());
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
-  Result<std::string> id = submit_order(*link, {"speak", *params, {}, 0, {}});
-  if (!id) return fail(id.error());
-  Result<std::string> wav;
-  {
-    StepDisplay display(::isatty(STDERR_FILENO) == 1, false);
-    wav = follow_job(*link, *id,
-                     [&display](const nlohmann::json& event) { display.show(event); });
-  }
+  Result<JobResult> wav = run_order(*link, {"speak", *params, {}, 0, {}});
   if (!wav) return fail(wav.error());
-  if (flags.output.empty()) return print(*wav);
+  if (flags.output.empty()) return print(wav->bytes);
   // Written aside and renamed: an interrupt leaves no half file.
-  if (auto written = context.os.write_file(flags.output, *wav, 0644); !written) return written;
+  if (auto written = context.os.write_file(flags.output, wav->bytes, 0644); !written) {
+    return written;
+  }
   if (!flags.json) return {};
-  return print(dump({{"job", *id}, {"file", flags.output}, {"bytes", wav->size()}}) + "\n");
+  return print(dump({{"job", wav->id}, {"file", flags.output}, {"bytes", wav->bytes.size()}}) +
+               "\n");
 }
 
 // ---- diarize
@@ -116,22 +112,13 @@ Result<void> diarize(const CliContext& context, const DiarizeFlags& flags) {
   if (flags.threshold) params["threshold"] = *flags.threshold;
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
-  Result<std::string> id =
-      submit_order(*link, {"diarize", params.dump(), {absolute_path(flags.file)}, 0, {}});
-  if (!id) return fail(id.error());
-  Result<std::string> result;
-  {
-    StepDisplay display(::isatty(STDERR_FILENO) == 1, false);
-    result = follow_job(*link, *id,
-                        [&display](const nlohmann::json& event) { display.show(event); });
-  }
+  Result<JobResult> result =
+      run_order(*link, {"diarize", params.dump(), {absolute_path(flags.file)}, 0, {}});
   if (!result) return fail(result.error());
-  if (flags.format == "json") return print(*result);
-  const nlohmann::json page = nlohmann::json::parse(*result, nullptr, false);
-  if (!page.is_object() || !page.contains("turns")) {
-    return fail(Code::kCorrupt, "the job's result holds no turns");
-  }
-  Result<std::vector<SpeakerTurn>> turns = parse_turns(page["turns"]);
+  if (flags.format == "json") return print(result->bytes);
+  Result<nlohmann::json> page = result_page(*result, "turns");
+  if (!page) return fail(page.error());
+  Result<std::vector<SpeakerTurn>> turns = parse_turns((*page)["turns"]);
   if (!turns) return fail(turns.error());
   if (flags.format == "rttm") return print(rttm(*turns, base_name(flags.file)));
   return print(turns_text(*turns));

@@ -2,6 +2,7 @@
 #include "apps/follow.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -98,6 +99,22 @@ Result<std::string> follow_job(const DaemonLink& link, const std::string& id,
   if (!job) return fail(job.error());
   if (Result<void> ended = job_outcome(*job); !ended) return fail(ended.error());
   return link.bytes(target + "/result");
+}
+
+Result<JobResult> run_order(const DaemonLink& link, const JobOrder& order, bool live) {
+  Result<std::string> id = submit_order(link, order);
+  if (!id) return fail(id.error());
+  StepDisplay display(::isatty(STDERR_FILENO) == 1, live);
+  Result<std::string> bytes =
+      follow_job(link, *id, [&display](const nlohmann::json& event) { display.show(event); });
+  if (!bytes) return fail(bytes.error());
+  return JobResult{*id, std::move(*bytes)};
+}
+
+Result<nlohmann::json> result_page(const JobResult& result, const char* key) {
+  nlohmann::json page = nlohmann::json::parse(result.bytes, nullptr, false);
+  if (page.is_object() && page.contains(key)) return page;
+  return fail(Code::kCorrupt, fmt::format("the result of job {} holds no {}", result.id, key));
 }
 
 StepDisplay::~StepDisplay() {

@@ -53,6 +53,15 @@ class StepDisplay {
   bool open_line_ = false;
 };
 
+struct JobResult {
+  std::string id, bytes;
+};
+// Submits an order, shows its progress on stderr, and gives its result.
+[[nodiscard]] Result<JobResult> run_order(const DaemonLink& link, const JobOrder& order,
+                                          bool live = false);
+// A result that must be an object which holds `key`.
+[[nodiscard]] Result<nlohmann::json> result_page(const JobResult& result, const char* key);
+
 // The steps of a result as a table: model, device, bytes predicted and measured, seconds.
 std::string step_table(const nlohmann::json& steps);
 
