@@ -32,11 +32,7 @@ constexpr Bytes kMachineFile = MiB(1);
 // This machine, one of the catalogue, or a file.
 Result<Machine> machine_of(const CliContext& context, const Config& config,
                            const std::string& name) {
-  if (name.empty() || name == "local") {
-    Result<AuditOptions> options = context.audit_options(config);
-    if (!options) return fail(options.error());
-    return audit(context.os, *options);
-  }
+  if (name.empty() || name == "local") return context.audited(config);
   if (std::optional<Machine> known = catalogue_machine(name)) return *known;
   Result<std::string> text = context.os.read_file(name, kMachineFile);
   if (!text && name.find('/') == std::string::npos) {

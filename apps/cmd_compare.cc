@@ -28,6 +28,21 @@ struct Heard {
   std::optional<WordErrors> against;  // the reference
 };
 
+// Where and how long the model worked; absent when the job found it done.
+Result<void> read_step(const nlohmann::json& page, const std::string& model, Heard* heard) {
+  try {
+    for (const nlohmann::json& step : page.value("steps", nlohmann::json::array())) {
+      if (step.value("model", "") != model) continue;
+      heard->seconds = step.value("run_s", 0.0);
+      heard->device = step.value("device", "");
+    }
+  } catch (const nlohmann::json::exception&) {
+    return fail(Code::kCorrupt, "the result's steps are not such as this program knows",
+                "use a daemon of this program's version");
+  }
+  return {};
+}
+
 Result<Heard> hear(const DaemonLink& link, const std::string& model, const std::string& file) {
   const bool path = model.find('/') != std::string::npos;
   const nlohmann::json params = {{"model", path ? absolute_path(model) : model}};
@@ -39,10 +54,8 @@ Result<Heard> hear(const DaemonLink& link, const std::string& model, const std::
   if (!segments) return fail(segments.error());
   Heard heard{model, {}, {}, 0, {}};
   for (const Segment& segment : *segments) heard.text += segment.text + "\n";
-  for (const nlohmann::json& step : page->value("steps", nlohmann::json::array())) {
-    if (step.value("model", "") != params["model"]) continue;
-    heard.seconds = step.value("run_s", 0.0);
-    heard.device = step.value("device", "");
+  if (Result<void> found = read_step(*page, params["model"], &heard); !found) {
+    return fail(found.error());
   }
   return heard;
 }

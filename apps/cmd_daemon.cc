@@ -110,6 +110,18 @@ std::string strangers_text(const nlohmann::json& running) {
   return out.empty() ? out : "\n" + out;
 }
 
+// Of models that are one of several: who answers.
+std::string modes_text(const nlohmann::json& running) {
+  std::string out;
+  for (const nlohmann::json& mode : list_at(running, "modes")) {
+    const std::string taken = text_at(mode, "taken");
+    out += text_at(mode, "model") + ": " +
+           (taken == "null" ? "none can be had, see `gantry mode`"
+                            : taken + " answers; " + text_at(mode, "why")) + "\n";
+  }
+  return out.empty() ? out : "\n" + out;
+}
+
 Result<void> ps(const CliContext& context) {
   Result<DaemonLink> link = context.join_link();
   if (!link) return fail(link.error());
@@ -136,7 +148,7 @@ Result<void> ps(const CliContext& context) {
                        bytes_at(device, "budget_bytes"), bytes_at(device, "booked_bytes"),
                        bytes_at(device, "measured_peak_bytes"));
   }
-  out += strangers_text(*running);
+  out += modes_text(*running) + strangers_text(*running);
   return print(out);
 }
 

@@ -26,7 +26,8 @@ Result<std::vector<std::string>> openvino_devices(Os& os) {
   const nlohmann::json list = nlohmann::json::parse(*line, nullptr, false);
   std::vector<std::string> names;
   for (const nlohmann::json& one : list) {
-    if (one.is_object() && one.contains("name")) names.push_back(one["name"]);
+    const auto name = one.find("name");
+    if (name != one.end() && name->is_string()) names.push_back(*name);
   }
   if (names.empty()) return fail(Code::kWorkerFailed, "it lists no device");
   return names;
@@ -35,9 +36,7 @@ Result<std::vector<std::string>> openvino_devices(Os& os) {
 Result<void> examine(const CliContext& context) {
   Result<Config> config = context.read_config();
   if (!config) return fail(config.error());
-  Result<AuditOptions> options = context.audit_options(*config);
-  if (!options) return fail(options.error());
-  Result<Machine> machine = audit(context.os, *options);
+  Result<Machine> machine = context.audited(*config);
   if (!machine) return fail(machine.error());
   DoctorFacts facts;
   facts.devices = machine->devices;

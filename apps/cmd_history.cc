@@ -39,17 +39,6 @@ std::string percent_at(const json& object, const char* key) {
   return fmt::format("{:+.1f} %", found->get<double>() * 100);
 }
 
-// A name may hold whatever a file's may.
-std::string query_value(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = std::isalnum(byte) != 0 || c == '-' || c == '.' || c == '_' || c == '/';
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", byte);
-  }
-  return out;
-}
-
 constexpr const char* kRow =
     "{:<24} {:<20} {:<8} {:>10} {:>10} {:>9} {:>7} {:>7} {:>8} {:>8}  {}\n";
 
@@ -74,6 +63,16 @@ std::string rows_of(const json& load) {
 }
 
 }  // namespace
+
+std::string query_value(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = std::isalnum(byte) != 0 || c == '-' || c == '.' || c == '_' || c == '/';
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", byte);
+  }
+  return out;
+}
 
 Result<void> show_history(const CliContext& context, const std::vector<std::string>& models) {
   if (models.size() > 1) return fail(Code::kUsage, "--history is of one model, or of all");

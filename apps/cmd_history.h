@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/context.h"
@@ -12,5 +13,8 @@ namespace gantry {
 // only the foreman opens its database.
 [[nodiscard]] Result<void> show_history(const CliContext& context,
                                         const std::vector<std::string>& models);
+
+// A name, which may hold whatever a file's may, as a part of a request's target.
+std::string query_value(std::string_view text);
 
 }  // namespace gantry

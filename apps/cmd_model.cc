@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -53,6 +54,7 @@ struct RunFlags final : Flags {
   uint32_t tokens = 1024;
   double temperature = 0;
   uint64_t seed = 0;
+  bool stays = false;
   StreamingFlags streaming;
 };
 
@@ -77,7 +79,7 @@ Result<void> run_model(CliContext& context, const RunFlags& flags) {
   Result<std::vector<std::string>> images = absolute_files(context.os, flags.images);
   if (!images) return fail(images.error());
   const Question question{flags.system, *prompt,           *images,
-                          flags.tokens, flags.temperature, flags.seed};
+                          flags.tokens, flags.temperature, flags.seed, flags.stays};
   Result<std::string> body =
       chat_body(context.os, streamed_name(model_argument(context.os, flags.model), *way), question);
   if (!body) return fail(body.error());
@@ -128,6 +130,15 @@ struct TranscribeFlags final : Flags {
   SpeakerFlags who;
 };
 
+// Once a recording, whatever the format; the mark alone explains nothing.
+void tell_doubts(std::span<const Segment> segments, const std::string& file) {
+  const auto doubtful = std::ranges::count_if(segments, &Segment::low_confidence);
+  if (doubtful == 0) return;
+  fmt::print(stderr, "gantry: {}: {} of {} segments are marked {}: probably not what was said "
+                     "(the model may not know this language or these words; try another one)\n",
+             base_name(file), doubtful, segments.size(), "(?)");
+}
+
 Result<void> transcribe_one(const CliContext& context, const DaemonLink& link,
                             const TranscribeFlags& flags, const std::string& file) {
   nlohmann::json params = nlohmann::json::object();
@@ -141,6 +152,7 @@ Result<void> transcribe_one(const CliContext& context, const DaemonLink& link,
   if (!segments) return fail(segments.error());
   Result<std::string> text = render_transcript(*segments, flags.format, base_name(file));
   if (!text) return fail(text.error());
+  tell_doubts(*segments, file);
   if (flags.out_dir.empty()) return print(*text);
   const std::string name = base_name(file);
   const std::string ending = flags.format == "text" ? "txt" : flags.format;
@@ -296,6 +308,7 @@ void add_model_commands(CLI::App& app, CliContext& context) {
   command->add_option("--temp", run.temperature, "Temperature; 0 takes the likeliest token")
       ->check(CLI::Range(0.0, 10.0));
   command->add_option("--seed", run.seed, "Seed of the sampler");
+  command->add_flag("--private", run.stays, "Nothing of it leaves this machine");
   run.streaming.add_to(command);
   command->footer("A model larger than its memory streams: its layers pass through a ring.\n"
                   "Example:\n  gantry run big.gguf -p 'Hello.' --ram-budget 4GiB\n"

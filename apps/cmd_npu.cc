@@ -31,7 +31,7 @@ Result<void> become(const CliContext& context, const NpuFlags& flags) {
 void add_npu_worker(CLI::App& app, CliContext& context) {
   NpuWorkerFlags& flags = context.keep<NpuWorkerFlags>();
   CLI::App* command = app.add_subcommand(
-      "npu-worker", "Embeddings and short answers over HTTP, on an NPU where there is one");
+      "npu-worker", "Embeddings, answers, transcripts and pictures over HTTP, on an NPU if any");
   add_npu_flags(command, &flags.npu);
   command->callback([&context, &flags] {
     context.work = [&context, &flags] { return context.finish(become(context, flags.npu)); };

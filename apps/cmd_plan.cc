@@ -6,6 +6,7 @@
 #include "apps/cmd_history.h"
 #include "apps/context.h"
 #include "apps/paths.h"
+#include "apps/plan_choice.h"
 #include "audit/catalogue.h"
 #include "foreman/household.h"
 #include "foreman/live.h"
@@ -32,11 +33,7 @@ struct PlanFlags final : Flags {
 
 Result<Machine> machine_of(const CliContext& context, const Config& config,
                            const PlanFlags& flags) {
-  if (flags.machine.empty() || flags.machine == "local") {
-    Result<AuditOptions> options = context.audit_options(config);
-    if (!options) return fail(options.error());
-    return audit(context.os, *options);
-  }
+  if (flags.machine.empty() || flags.machine == "local") return context.audited(config);
   if (auto known = catalogue_machine(flags.machine)) return std::move(*known);
   Result<std::string> text = context.os.read_file(flags.machine, kMachineFileMax);
   if (text) return parse_machine(*text);
@@ -191,8 +188,24 @@ Result<std::unique_ptr<EngineAnswers>> engine_of(const CliContext& context, cons
       engine_identity(context.os, worker, GANTRY_ENGINE_DIR) + machine.cpu.model});
 }
 
-Result<Demand> demand_of(const CliContext& context, const Config& config, Roster& roster,
-                         const PlanFlags& flags) {
+// Of one of several models the one that its mode takes, or the best where none fits.
+Result<Wish> choice_wish(const Machine& machine, const Demand& budgets, Roster& roster,
+                         const ModelConfig& choice, std::vector<ChoicePlan>* choices) {
+  const auto alone = [&](const Wish& wish) {
+    Demand one = budgets;
+    one.wishes = {wish};
+    return roster.plan_with_engine(machine, &one);
+  };
+  Result<ChoicePlan> planned = plan_choice(roster, choice, alone);
+  if (!planned) return fail(planned.error());
+  const std::string taken = planned->taken(choice.mode);
+  choices->push_back(std::move(*planned));
+  return roster.wish(taken.empty() ? choice.one_of.front() : taken, true);
+}
+
+Result<Demand> demand_of(const CliContext& context, const Config& config, const Machine& machine,
+                         Roster& roster, const PlanFlags& flags,
+                         std::vector<ChoicePlan>* choices) {
   Demand demand;
   demand.ram = config.ram_budget;
   demand.vram = config.vram_budget;
@@ -205,7 +218,10 @@ Result<Demand> demand_of(const CliContext& context, const Config& config, Roster
   }
   Names names;
   for (const std::string& model : flags.models) {
-    Result<Wish> wish = wish_of(context, roster, model);
+    const Result<ModelConfig> known = roster.resolve(model, true);
+    const bool choice = known && !known->one_of.empty();
+    Result<Wish> wish = choice ? choice_wish(machine, demand, roster, *known, choices)
+                               : wish_of(context, roster, model);
     if (!wish) return fail(wish.error());
     if (Result<void> applied = apply(flags, &*wish); !applied) return fail(applied.error());
     names.add(model, wish->name);
@@ -219,13 +235,14 @@ Result<Demand> demand_of(const CliContext& context, const Config& config, Roster
 
 Result<void> show(const CliContext& context, const PlanFlags& flags, const Demand& demand,
                   const Plan& made, const std::vector<Explanation>& reasons,
-                  const EngineAnswers::Counts& engine) {
+                  const std::vector<ChoicePlan>& choices, const EngineAnswers::Counts& engine) {
   if (!flags.svg.empty()) {
     Result<void> drawn = context.os.write_file(flags.svg, plan_svg(demand, made), 0644);
     if (!drawn) return drawn;
   }
   if (!context.json) {
     std::string text = plan_text(made) + next_text(reasons);
+    for (const ChoicePlan& choice : choices) text += choice_plan_text(choice);
     if (flags.why) text += "\n" + why_text(demand, reasons);
     return print(text);
   }
@@ -235,6 +252,7 @@ Result<void> show(const CliContext& context, const PlanFlags& flags, const Deman
     if (!flags.why) reason.erase("considered");
     json["models"][i].update(reason);
   }
+  for (const ChoicePlan& choice : choices) json["modes"].push_back(choice_plan_json(choice));
   json["engine"] = {
       {"asked", engine.asked}, {"known", engine.known}, {"failed", engine.failed}};
   return print(json.dump(2) + "\n");
@@ -257,7 +275,8 @@ Result<int> make_plan(const CliContext& context, const PlanFlags& flags) {
   Roster roster({&context.os, &*config, &*machine, nullptr,
                  card_probe(context.os, sibling_program(context.os, "gantry-worker"), ""), nullptr,
                  asks_engine(flags) ? engine->get() : nullptr});
-  Result<Demand> demand = demand_of(context, *config, roster, flags);
+  std::vector<ChoicePlan> choices;
+  Result<Demand> demand = demand_of(context, *config, *machine, roster, flags, &choices);
   if (!demand) return fail(demand.error());
   Result<Plan> made = roster.plan_with_engine(*machine, &*demand);
   if (!made) return fail(made.error());
@@ -267,7 +286,7 @@ Result<int> make_plan(const CliContext& context, const PlanFlags& flags) {
   Result<std::vector<Explanation>> reasons = explain(*machine, *demand, *made);
   if (!reasons) return fail(reasons.error());
   if (Result<void> shown =
-          show(context, flags, *demand, *made, *reasons, (*engine)->counts());
+          show(context, flags, *demand, *made, *reasons, choices, (*engine)->counts());
       !shown) {
     return fail(shown.error());
   }

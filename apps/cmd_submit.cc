@@ -19,7 +19,7 @@ struct SubmitFlags final : Flags {
   std::vector<std::string> files, after, shortage;
   int priority = 0;
   uint32_t attempts = 0;
-  bool keep = false;
+  bool keep = false, stays = false;
 };
 
 Result<std::string> submit_params(const SubmitFlags& flags) {
@@ -94,6 +94,7 @@ Result<void> set_conditions(const SubmitFlags& flags, JobOrder* order) {
   order->keep = flags.keep;
   order->device = flags.device;
   order->shortage = flags.shortage;
+  order->stays = flags.stays;
   return {};
 }
 
@@ -125,7 +126,7 @@ void add_submit(CLI::App& app, CliContext& context) {
   CLI::App* command =
       app.add_subcommand("submit", "Queue work; prints one job id a line once it is on disk");
   command->add_option("kind", flags.kind,
-                      "transcribe, minutes, summarize, generate, diarize or speak")
+                      "transcribe, minutes, summarize, generate, diarize, speak or talk")
       ->required();
   command->add_option("files", flags.files, "Recordings, screenshots or pictures");
   command->add_option("--each", flags.each, "A job for every file in this folder")
@@ -148,8 +149,9 @@ void add_submit(CLI::App& app, CliContext& context) {
   command->add_option("--device", flags.device,
                       "Where its models compute, as far as they can: cpu, gpu0, ...");
   command->add_option("--on-shortage", flags.shortage,
-                      "When memory is short, in this order: wait, shrink, cpu, refuse")
+                      "When memory is short, in this order: wait, shrink, cpu, cloud, refuse")
       ->delimiter(',')->type_name("WORDS");
+  command->add_flag("--private", flags.stays, "Nothing of it leaves this machine");
   command->footer("Examples:\n  gantry submit transcribe *.wav\n"
                   "  gantry submit transcribe --each recordings --at 22:00 --deadline +12h\n"
                   "  gantry submit transcribe --each /media/stick --keep   then pull it out\n"

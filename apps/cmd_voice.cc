@@ -1,4 +1,4 @@
-// speak, diarize: speech out, and who spoke when.
+// speak, diarize, talk: speech out, who spoke when, and a turn of a conversation.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,8 +7,11 @@
 #include "apps/context.h"
 #include "apps/follow.h"
 #include "apps/paths.h"
+#include "base/base64.h"
 #include "pipe/script.h"
 #include "pipe/speakers.h"
+#include "worker/sound_encoding.h"
+#include "worker/worker.h"
 
 namespace gantry {
 
@@ -16,6 +19,21 @@ namespace {
 
 std::string dump(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// A wav of ours in the format that the file's name says. Written aside and renamed: an interrupt
+// leaves no half file. The bytes that are in it.
+Result<size_t> write_sound(const CliContext& context, const std::string& file,
+                           std::string_view wav) {
+  const Result<SoundFormat> format = sound_format_of(file);
+  if (!format) return fail(format.error());
+  const WorkerContext workers{.worker_exe = sibling_program(context.os, "gantry-worker")};
+  const Result<std::string> bytes = encode_wav(context.os, workers, *format, wav);
+  if (!bytes) return fail(bytes.error());
+  if (auto written = context.os.write_file(file, *bytes, 0644); !written) {
+    return fail(written.error());
+  }
+  return bytes->size();
 }
 
 // ---- speak
@@ -69,6 +87,7 @@ Result<void> speak(const CliContext& context, const SpeakFlags& flags) {
   if (to_terminal || (flags.json && flags.output.empty())) {
     return fail(Code::kUsage, "sound is not for a terminal", "give -o out.wav, or a pipe");
   }
+  if (const auto format = sound_format_of(flags.output); !format) return fail(format.error());
   Result<std::string> params = speak_params(context.os, flags);
   if (!params) return fail(params.error());
   Result<DaemonLink> link = context.open_link();
@@ -76,13 +95,10 @@ Result<void> speak(const CliContext& context, const SpeakFlags& flags) {
   Result<JobResult> wav = run_order(*link, {"speak", *params, {}, 0, {}});
   if (!wav) return fail(wav.error());
   if (flags.output.empty()) return print(wav->bytes);
-  // Written aside and renamed: an interrupt leaves no half file.
-  if (auto written = context.os.write_file(flags.output, wav->bytes, 0644); !written) {
-    return written;
-  }
+  const Result<size_t> bytes = write_sound(context, flags.output, wav->bytes);
+  if (!bytes) return fail(bytes.error());
   if (!flags.json) return {};
-  return print(dump({{"job", wav->id}, {"file", flags.output}, {"bytes", wav->bytes.size()}}) +
-               "\n");
+  return print(dump({{"job", wav->id}, {"file", flags.output}, {"bytes", *bytes}}) + "\n");
 }
 
 // ---- diarize
@@ -124,13 +140,95 @@ Result<void> diarize(const CliContext& context, const DiarizeFlags& flags) {
   return print(turns_text(*turns));
 }
 
+// ---- talk
+
+struct TalkFlags final : Flags {
+  std::string file, output, speech, language, voice_model, voice, system;
+  uint32_t tokens_max = 0;
+  bool in_turn = false, json = false;
+};
+
+std::string talk_text(const nlohmann::json& page) {
+  const nlohmann::json& seconds = page["seconds"];
+  const auto s = [&seconds](const char* key) { return seconds.value(key, 0.0); };
+  return fmt::format(
+      "question: {}\nanswer: {}\n"
+      "transcript {:.2f} s, first token {:.2f} s, first sound {:.2f} s, all {:.2f} s; the voice "
+      "spoke {} the language model\n",
+      page.value("question", ""), page.value("answer", ""), s("transcript"), s("first_token"),
+      s("first_sound"), s("total"), page.value("together", false) ? "beside" : "after");
+}
+
+Result<void> talk(const CliContext& context, const TalkFlags& flags) {
+  if (const auto format = sound_format_of(flags.output); !format) return fail(format.error());
+  const Result<FileInfo> info = context.os.stat(flags.file);
+  if (!info) return fail(info.error());
+  nlohmann::json params = nlohmann::json::object();
+  for (const auto& [key, value] : {std::pair{"speech", &flags.speech},
+                                   {"language", &flags.language},
+                                   {"voice_model", &flags.voice_model},
+                                   {"voice", &flags.voice},
+                                   {"system", &flags.system}}) {
+    if (!value->empty()) params[key] = *value;
+  }
+  if (flags.tokens_max > 0) params["tokens_max"] = flags.tokens_max;
+  if (flags.in_turn) params["in_turn"] = true;
+  Result<DaemonLink> link = context.open_link();
+  if (!link) return fail(link.error());
+  Result<JobResult> result =
+      run_order(*link, {"talk", dump(params), {absolute_path(flags.file)}, 0, {}});
+  if (!result) return fail(result.error());
+  Result<nlohmann::json> page = result_page(*result, "seconds");
+  if (!page) return fail(page.error());
+  const std::optional<std::string> wav = base64_bytes(page->value("wav", ""));
+  if (!wav || !(*page)["seconds"].is_object()) {
+    return fail(Code::kCorrupt, "the job's result holds no sound");
+  }
+  if (!flags.output.empty()) {
+    const Result<size_t> bytes = write_sound(context, flags.output, *wav);
+    if (!bytes) return fail(bytes.error());
+  }
+  page->erase("wav");
+  return print(flags.json ? page->dump(1, ' ', false, nlohmann::json::error_handler_t::replace) +
+                                "\n"
+                          : talk_text(*page));
+}
+
+void add_talk(CLI::App& app, CliContext& context) {
+  TalkFlags& flags = context.keep<TalkFlags>();
+  CLI::App* command =
+      app.add_subcommand("talk", "A spoken question, answered aloud, with the time of each stage");
+  command->add_option("file", flags.file, "The question, recorded")->required();
+  command->add_option("-o,--output", flags.output,
+                      "File for the answer: .wav, .mp3, .flac, .ogg, .opus")
+      ->type_name("FILE");
+  command->add_option("--speech", flags.speech, "Speech model (default: micro-asr)");
+  command->add_option("-m,--model", flags.language, "Language model (default: micro-minutes)");
+  command->add_option("--voice-model", flags.voice_model,
+                      "Model of kind voice (default: the first one; espeak where none is)");
+  command->add_option("--voice", flags.voice, "Voice of that model");
+  command->add_option("--system", flags.system, "What the language model is told beforehand");
+  command->add_option("-n,--tokens-max", flags.tokens_max, "Longest answer (default: 256)")
+      ->check(CLI::Range(1U, 1U << 16));
+  command->add_flag("--in-turn", flags.in_turn, "Speak when the whole answer is there");
+  command->add_flag("--json", flags.json, "Print question, answer, seconds and steps");
+  command->footer("The voice begins with the first whole sentence, beside the language model\n"
+                  "where both fit the budget, else after it.\n"
+                  "Example:\n  gantry talk question.wav -o answer.wav");
+  command->callback([&context, &flags] {
+    context.work = [&context, &flags] { return context.finish(talk(context, flags)); };
+  });
+}
+
 }  // namespace
 
 void add_voice_commands(CLI::App& app, CliContext& context) {
+  add_talk(app, context);
   SpeakFlags& say = context.keep<SpeakFlags>();
   CLI::App* command = app.add_subcommand("speak", "Text to speech: a text, a file, or a script");
   command->add_option("text", say.text, "What is said, or a text file")->required();
-  command->add_option("-o,--output", say.output, "Wav file; to stdout when absent")
+  command->add_option("-o,--output", say.output,
+                      "File: .wav, .mp3, .flac, .ogg, .opus, .pcm; a wav to stdout when absent")
       ->type_name("FILE");
   command->add_option("-m,--model", say.model,
                       "Model of kind voice (default: the first one; espeak where none is)");
@@ -142,7 +240,7 @@ void add_voice_commands(CLI::App& app, CliContext& context) {
                       "NAME=VOICE or NAME=MODEL:VOICE, for a speaker of the script");
   command->add_flag("--json", say.json, "Print job, file and bytes once it is written");
   command->footer("A file whose lines all begin with NAME: is a script.\n"
-                  "Examples:\n  gantry speak 'Hello.' -o hello.wav\n"
+                  "Examples:\n  gantry speak 'Hello.' -o hello.mp3\n"
                   "  gantry speak talk.txt --voice en-gb | aplay\n"
                   "  gantry speak script.txt --speaker anna=en-us+f3 -o scene.wav");
   command->callback([&context, &say] {

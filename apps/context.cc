@@ -23,6 +23,12 @@ Result<AuditOptions> CliContext::audit_options(const Config& settings) const {
                       join_path(*state, "bench.json")};
 }
 
+Result<Machine> CliContext::audited(const Config& settings) const {
+  Result<AuditOptions> options = audit_options(settings);
+  if (!options) return fail(options.error());
+  return audit(os, *options);
+}
+
 Result<LinkOptions> CliContext::link_options() const {
   Result<std::string> dir = state_directory(os, state_dir);
   if (!dir) return fail(dir.error());

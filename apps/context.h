@@ -43,6 +43,8 @@ struct CliContext {
   // The configuration with the common flags over it, and what it says of this machine's audit.
   [[nodiscard]] Result<Config> read_config() const;
   [[nodiscard]] Result<AuditOptions> audit_options(const Config& settings) const;
+  // The audit of this machine under that configuration.
+  [[nodiscard]] Result<Machine> audited(const Config& settings) const;
   [[nodiscard]] Result<LinkOptions> link_options() const;
   [[nodiscard]] Result<DaemonLink> open_link() const;
   [[nodiscard]] Result<DaemonLink> join_link() const;
@@ -59,13 +61,15 @@ void add_machine_commands(CLI::App& app, CliContext& context);  // inspect confi
 void add_plan(CLI::App& app, CliContext& context);              // plan
 void add_model_commands(CLI::App& app, CliContext& context);    // run transcribe ...
 void add_compare(CLI::App& app, CliContext& context);           // compare
-void add_voice_commands(CLI::App& app, CliContext& context);    // speak diarize
+void add_voice_commands(CLI::App& app, CliContext& context);    // speak diarize talk
 void add_submit(CLI::App& app, CliContext& context);
 void add_with_device(CLI::App& app, CliContext& context);
 void add_queue_commands(CLI::App& app, CliContext& context);    // jobs show watch ...
 void add_backup_commands(CLI::App& app, CliContext& context);   // backup restore export
 void add_daemon_commands(CLI::App& app, CliContext& context);   // serve stop ps load unload
+void add_mode(CLI::App& app, CliContext& context);              // mode
 void add_synth(CLI::App& app, CliContext& context);             // synth
+void add_convert(CLI::App& app, CliContext& context);           // convert
 void add_bench(CLI::App& app, CliContext& context);             // bench
 void add_trace(CLI::App& app, CliContext& context);             // trace
 void add_advise(CLI::App& app, CliContext& context);            // advise catalogue

@@ -51,7 +51,7 @@ Result<Config> read_config(Os& os, const DaemonFlags& flags) {
 }
 
 // The doors: the TCP address for everybody, the socket for the owner of the state directory.
-Result<ServeOptions> serve_options(const Config& config, const DaemonFlags& flags,
+Result<ServeOptions> serve_options(Os& os, const Config& config, const DaemonFlags& flags,
                                    const Folders& folders) {
   Result<http::Address> tcp = http::parse_address(config.listen);
   if (!tcp) return fail(tcp.error());
@@ -64,6 +64,11 @@ Result<ServeOptions> serve_options(const Config& config, const DaemonFlags& flag
   options.ram_budget = flags.ram_budget;
   options.vram_budget = flags.vram_budget;
   options.spool_dir = folders.spool;
+  const WorkerContext workers{.log_dir = folders.logs,
+                              .worker_exe = sibling_program(os, "gantry-worker")};
+  options.encode = [&os, workers](SoundFormat format, uint32_t rate) {
+    return SoundEncoding::start(os, workers, format, rate);
+  };
   return options;
 }
 
@@ -77,7 +82,8 @@ Result<std::unique_ptr<Foreman>> start_foreman(Os& os, const Clock& clock, const
   options.state_dir = folders.state;
   options.config = config;
   options.machine = *machine;
-  options.worker_context = {folders.runtime, folders.logs, GANTRY_ENGINE_DIR, worker, nullptr};
+  options.worker_context = {folders.runtime, folders.logs, GANTRY_ENGINE_DIR, worker, nullptr,
+                            join_path(options.state_dir, "encoders")};
   options.executors = make_executors(os);
   options.log = &log;
   return Foreman::start(os, clock, std::move(options));
@@ -104,7 +110,7 @@ Result<void> run_daemon(Os& os, Interrupt& interrupt, const DaemonFlags& flags) 
   if (!folders) return fail(folders.error());
   Result<Config> config = read_config(os, flags);
   if (!config) return fail(config.error());
-  Result<ServeOptions> serving = serve_options(*config, flags, *folders);
+  Result<ServeOptions> serving = serve_options(os, *config, flags, *folders);
   if (!serving) return fail(serving.error());
   Result<std::unique_ptr<Log>> log = open_log(join_path(folders->state, "gantryd.log"),
                                               kDaemonLogMax);

@@ -56,6 +56,7 @@ Result<std::string> submit_order(const DaemonLink& link, const JobOrder& order) 
   if (!order.device.empty()) body["device_hint"] = order.device;
   if (!order.shortage.empty()) body["on_shortage"] = order.shortage;
   if (order.keep) body["keep_files"] = true;
+  if (order.stays) body["private"] = true;
   if (order.attempts_max > 0) body["attempts_max"] = order.attempts_max;
   Result<nlohmann::json> answer = link.call(
       "POST", "/v1/jobs", body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -146,13 +147,21 @@ void StepDisplay::show(const nlohmann::json& event) {
                      bytes_of(event, "predicted_bytes"), bytes_of(event, "measured_bytes"),
                      number_of(event, "load_s") + number_of(event, "run_s")));
   } else if (type == "segment" && live_) {
-    line(fmt::format("    {:>7}  {}",
+    const bool doubtful = event.contains("low_confidence");
+    line(fmt::format("    {:>7}  {}{}",
                      short_time(Millis(static_cast<int64_t>(number_of(event, "start") * 1000))),
-                     text_of(event, "text")));
+                     doubtful ? kLowConfidenceMark : "", text_of(event, "text")));
   } else if (type == "answer" && live_) {
     line(fmt::format("    [{}]\n{}", text_of(event, "step"), indented(text_of(event, "text"))));
+  } else if (type == "answered_by") {
+    line(fmt::format("  {} answers: {}", text_of(event, "model"), text_of(event, "why")));
   } else if (type == "retry") {
     line("  trying again: " + text_of(event, "message"));
+  } else if (type == "warning") {
+    line("  " + text_of(event, "message"));
+  } else if (type == "resumed") {
+    line("  goes on at " +
+         short_time(Millis(static_cast<int64_t>(number_of(event, "at") * 1000))));
   }
 }
 

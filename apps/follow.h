@@ -23,6 +23,7 @@ struct JobOrder {
   bool keep = false;  // copies of the files
   std::string device = {};
   std::vector<std::string> shortage = {};
+  bool stays = false;  // nothing of it leaves this machine
 };
 
 // The new job's id, once it is on disk.

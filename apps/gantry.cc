@@ -50,7 +50,9 @@ int main(int argc, char** argv) {
   gantry::add_backup_commands(app, context);
   gantry::add_with_device(app, context);
   gantry::add_daemon_commands(app, context);
+  gantry::add_mode(app, context);
   gantry::add_synth(app, context);
+  gantry::add_convert(app, context);
   gantry::add_bench(app, context);
   gantry::add_trace(app, context);
   gantry::add_advise(app, context);

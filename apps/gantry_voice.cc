@@ -8,11 +8,13 @@
 #include "worker/call_server.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Gantry's voice worker: speaks, or tells speakers apart", "gantry-voice");
+  CLI::App app("Gantry's voice worker: speaks, hears, or tells speakers apart",
+               "gantry-voice");
   gantry::VoiceOptions options;
   std::vector<std::string> settings, voices;
   double threshold = -1;
-  app.add_option("engine", options.engine, "vits, matcha, kokoro, ..., pyannote")->required();
+  app.add_option("engine", options.engine, "vits, kokoro, ..., pyannote, paraformer, ...")
+      ->required();
   app.add_option("-t,--threads", options.threads, "compute threads")->check(CLI::Range(1, 512));
   app.add_option("--set", settings, "KEY=VALUE: a file or figure, by sherpa-onnx's name");
   app.add_option("--voice", voices, "NAME=NUMBER: a speaker of the model");

@@ -11,9 +11,12 @@
 #include "apps/flags.h"
 #include "apps/interrupt.h"
 #include "apps/measure_flags.h"
+#include "base/os.h"
 #include "worker/calibrate.h"
 #include "worker/card_reader.h"
 #include "worker/dry_run.h"
+#include "worker/encoder_convert.h"
+#include "worker/gguf_voice.h"
 #include "worker/probe.h"
 #include "worker/speech_server.h"
 
@@ -27,15 +30,76 @@ int print(int out, const gantry::Result<std::string>& text) {
   return ::dprintf(out, "%s\n", text->c_str()) < 0 ? 1 : 0;
 }
 
+std::string library_beside_us() {
+  const std::string self = gantry::make_real_os()->self_exe();
+  return gantry::join_path(gantry::dir_name(self), "libgantry-encoder.so");
+}
+
+void add_encoder_library(CLI::App* command, std::string* library) {
+  command->add_option("--encoder-library", *library, "libgantry-encoder.so")
+      ->envname("GANTRY_ENCODER_LIBRARY")
+      ->capture_default_str();
+}
+
 void add_speech(CLI::App& app, gantry::SpeechOptions* options, int* window_ms) {
   CLI::App* speech = app.add_subcommand("speech", "Recognise speech: JSON lines on stdin/stdout");
   speech->add_option("-m,--model", options->model, "whisper.cpp model file")->required();
   speech->add_option("-t,--threads", options->threads, "compute threads")
       ->check(CLI::Range(1, 512));
   speech->add_option("-l,--language", options->language, "auto, en, de, ...");
+  speech->add_option("--parallel", options->parallel, "pieces of a recording at once")
+      ->check(CLI::Range(1, 64));
   speech->add_option("--window-ms", *window_ms, "longest piece; 0: the model's own")
       ->check(CLI::Range(0, 30'000));
   speech->add_option("--device", options->device, "ggml's name of an accelerator, or auto");
+  speech->add_option("--encoder", options->encoder.first, "OpenVINO's device for the encoder")
+      ->check(CLI::IsMember({"auto", "npu", "gpu", "cpu", "none"}));
+  speech->add_option("--encoder-dir", options->encoder.cache_dir,
+                     "where encoders are kept that were made on demand");
+  add_encoder_library(speech, &options->encoder.library);
+}
+
+void add_convert(CLI::App& app, gantry::ConvertOptions* options) {
+  CLI::App* whisper = app.add_subcommand("convert", "Make models for OpenVINO")
+                          ->require_subcommand(1)
+                          ->add_subcommand("whisper", "The encoder of a whisper model, as IR");
+  whisper->add_option("FILE", options->model, "whisper.cpp model file")->required();
+  whisper->add_option("-o,--out", options->out, "the .xml; the .bin lies beside it");
+  whisper->add_option("-t,--threads", options->threads, "compute threads")
+      ->check(CLI::Range(1, 512));
+  add_encoder_library(whisper, &options->library);
+}
+
+int serve_speech(gantry::SpeechOptions speech, int out) {
+  const auto os = gantry::make_real_os();
+  const gantry::ConvertOptions convert{speech.model, {}, speech.encoder.library,
+                                       speech.engine_dir, speech.threads};
+  speech.encoder.threads = static_cast<uint32_t>(speech.threads);
+  const std::string dir = speech.encoder.cache_dir;
+  speech.encoder.ir = [&os, convert, dir] {
+    return gantry::find_or_make_encoder(*os, convert, dir, os->self_exe());
+  };
+  return gantry::serve_speech(speech, STDIN_FILENO, out);
+}
+
+// One line either way: {"out",...} or {"error":{...}}, as a speech worker says it.
+int convert_to(int out, const gantry::ConvertOptions& options) {
+  const auto os = gantry::make_real_os();
+  const auto report = gantry::convert_whisper(*os, options);
+  const std::string line = report ? report->dump() : gantry::speech_line(report.error());
+  if (::dprintf(out, "%s\n", line.c_str()) < 0) return 1;
+  return report ? 0 : gantry::exit_code(report.error().code);
+}
+
+void add_tts(CLI::App& app, gantry::GgufVoiceOptions* options) {
+  CLI::App* tts = app.add_subcommand("tts", "Speak: JSON lines on stdin/stdout");
+  tts->add_option("-m,--model", options->model, "GGUF file of Pocket TTS or Qwen3-TTS")->required();
+  tts->add_option("--projector", options->projector, "its projector")->required();
+  tts->add_option("--reference_audio", options->reference_audio, "a voice to be like");
+  tts->add_option("--language", options->language, "of Qwen3-TTS: en, de, ...");
+  tts->add_option("--stream", options->stream, "preset of the streamer");
+  tts->add_option("--plugin", options->plugin, "the streamer");
+  tts->add_option("-t,--threads", options->threads, "compute threads")->check(CLI::Range(1, 512));
 }
 
 void add_calibrate(CLI::App& app, gantry::CalibrateOptions* options) {
@@ -93,13 +157,18 @@ int main(int argc, char** argv) {
   int window_ms = 0;
   std::string file, mmproj, engines = GANTRY_ENGINE_DIR;
   app.add_option("--engines", engines, "folder of ggml's backends")->capture_default_str();
+  gantry::ConvertOptions converted;
+  speech.encoder.library = converted.library = library_beside_us();
   add_speech(app, &speech, &window_ms);
+  add_convert(app, &converted);
   gantry::MeasureOptions measured;
   gantry::add_measure_command(app, &measured);
   gantry::CalibrateOptions calibrated;
   add_calibrate(app, &calibrated);
   gantry::DryRunOptions dry;
   add_dry_run(app, &dry);
+  gantry::GgufVoiceOptions voice;
+  add_tts(app, &voice);
   app.add_subcommand("probe", "Print the devices of drivers and engines, JSON lines");
   CLI::App* card = app.add_subcommand("card", "Check a model file and print its facts as JSON");
   card->add_option("FILE", file, "GGUF or whisper model")->required();
@@ -116,7 +185,15 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("speech")) {
     speech.engine_dir = engines;
     speech.window = gantry::Millis(window_ms);
-    return gantry::serve_speech(speech, STDIN_FILENO, out);
+    return serve_speech(speech, out);
+  }
+  if (app.got_subcommand("convert")) {
+    converted.engine_dir = engines;
+    return convert_to(out, converted);
+  }
+  if (app.got_subcommand("tts")) {
+    voice.engine_dir = engines;
+    return gantry::serve_gguf_voice(voice, STDIN_FILENO, out);
   }
   if (app.got_subcommand("measure")) {
     measured.engine_dir = engines;

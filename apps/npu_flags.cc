@@ -5,7 +5,7 @@ namespace gantry {
 
 void add_npu_flags(CLI::App* app, NpuFlags* flags) {
   app->add_option("MODEL", flags->models,
-                  "Name, GGUF file or OpenVINO folder, or NAME=PATH; "
+                  "Name, GGUF file, whisper model or OpenVINO folder, or NAME=PATH; "
                   "default: micro-embed-en micro-minutes")
       ->type_name("");
   app->add_option("--model", flags->models, "Likewise")->type_name("MODEL");
@@ -29,6 +29,8 @@ void add_npu_flags(CLI::App* app, NpuFlags* flags) {
       "Examples:\n"
       "  gantry npu-worker                          micro-embed-en and micro-minutes, port 8081\n"
       "  gantry npu-worker --device npu,cpu bge-small-en=models/bge chat.gguf\n"
+      "  gantry npu-worker ear.bin                  then: curl -F file=@a.wav "
+      "localhost:8081/v1/audio/transcriptions\n"
       "  curl localhost:8081/embeddings -d '{\"texts\":[\"hello\"]}'\n"
       "Which device really answers: GET /health. docs/npu.md has the whole API.");
 }

@@ -41,6 +41,7 @@ constexpr Bytes kJobEventMax = KiB(64);
 constexpr uint32_t kModelsMax = 1024;
 constexpr uint32_t kLoadsKept = 100;        // of the history, for one model
 constexpr uint32_t kLoadsKeptAll = 10'000;  // for all of them
+constexpr uint32_t kPacesKept = 256;        // models by file, settings and device
 // A model whose starts ended badly so often in a row rests before the next: 0, 1, 2, 4 ... 60 s.
 // Who asks for it meanwhile waits, from the third on is told.
 constexpr uint32_t kLoadFailuresMax = 3;

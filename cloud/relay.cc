@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cloud/usage.h"
+#include "http/message.h"
 
 namespace gantry {
 
@@ -15,7 +16,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kPaths[] = {"/v1/chat/completions", "/v1/completions",
-                                       "/v1/embeddings", "/v1/responses"};
+                                       "/v1/embeddings", "/v1/responses",
+                                       "/v1/audio/speech"};
 constexpr uint64_t kAnswerTokensMax = 1U << 24;
 
 http::Response refusal(int status, const char* code, const Error& error) {
@@ -53,15 +55,15 @@ bool is_failure(int status) { return status >= 500; }
 // One answer on its way back to the client.
 class Answer {
  public:
-  Answer(http::Exchange& exchange, const RelayOptions& options, bool events)
-      : exchange_(exchange), options_(options), usage_(events) {}
+  Answer(http::Exchange& exchange, const RelayOptions& options, std::string model, bool events)
+      : exchange_(exchange), options_(options), model_(std::move(model)), usage_(events) {}
 
   bool begin(const EndpointHead& head) {
     status_ = head.status;
     http::Headers headers = {
         {"Content-Type", head.content_type.empty() ? "application/json" : head.content_type},
         {"X-Gantry-Answered-By",
-         fmt::format("cloud; host={}; model={}", host_of(options_.endpoint.url), options_.model)}};
+         fmt::format("cloud; host={}; model={}", host_of(options_.endpoint.url), model_)}};
     if (!head.retry_after.empty()) headers.emplace_back("Retry-After", head.retry_after);
     // A redirect would take the key elsewhere; whoever asked cannot follow it either.
     const int status = status_ >= 300 && status_ < 400 ? 502 : status_;
@@ -80,6 +82,7 @@ class Answer {
  private:
   http::Exchange& exchange_;
   const RelayOptions& options_;
+  const std::string model_;
   UsageReader usage_;
   bool begun_ = false;
   int status_ = 0;
@@ -116,6 +119,12 @@ void Relay::hand_on(http::Exchange& exchange, const std::string& path) {
     return exchange.reply(
         refusal(400, "invalid_request", {Code::kUsage, "the body is no JSON object"}));
   }
+  if (!options_.model.empty()) request["model"] = options_.model;
+  request.erase("private");  // ours: what is private does not come here
+  const json named = request.value("model", json());
+  if (!named.is_string()) {
+    return exchange.reply(refusal(400, "invalid_request", {Code::kUsage, "model is no text"}));
+  }
   if (const auto wait = breaker_.wait(clock_.steady())) {
     http::Response rest = refusal(
         503, "endpoint_rests",
@@ -125,7 +134,6 @@ void Relay::hand_on(http::Exchange& exchange, const std::string& path) {
     rest.headers.emplace_back("Retry-After", std::to_string(wait->count() / 1000 + 1));
     return exchange.reply(std::move(rest));
   }
-  request["model"] = options_.model;
   const auto stream = request.find("stream");
   const bool events = stream != request.end() && stream->is_boolean() && stream->get<bool>();
   // Only so does a stream say what it used.
@@ -133,7 +141,9 @@ void Relay::hand_on(http::Exchange& exchange, const std::string& path) {
   const std::string body = request.dump(-1, ' ', false, json::error_handler_t::replace);
   const WallTime begun = clock_.wall();
   const uint64_t longest =
-      path == "/v1/embeddings" ? 0 : wanted_tokens(request, options_.answer_tokens);
+      path == "/v1/embeddings" || path == "/v1/audio/speech"
+          ? 0
+          : wanted_tokens(request, options_.answer_tokens);
   const Money worst = worst_cost(options_, body.size(), longest);
   if (ledger_ != nullptr) {
     if (Result<void> taken = ledger_->take(worst, begun); !taken) {
@@ -143,7 +153,7 @@ void Relay::hand_on(http::Exchange& exchange, const std::string& path) {
           refusal(cap ? 402 : 500, cap ? "spending_cap" : "ledger", taken.error()));
     }
   }
-  Answer answer(exchange, options_, events);
+  Answer answer(exchange, options_, http::printable(named.get_ref<const std::string&>()), events);
   const Result<void> done = post_to_endpoint(
       options_.endpoint, path.substr(3), body, exchange.gone(),  // the address ends with /v1
       {[&](const EndpointHead& head) { return answer.begin(head); },

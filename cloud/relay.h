@@ -13,7 +13,7 @@ namespace gantry {
 
 struct RelayOptions {
   EndpointOptions endpoint;
-  std::string model;  // the endpoint's name of it
+  std::string model;  // the endpoint's name of it; empty: what each request says
   Money price_in, price_out;  // of a million tokens; zero: not counted
   uint64_t answer_tokens = 4096;  // where a request does not say how many it wants at most
   std::function<void(const Error&)> tell = [](const Error&) {};  // what no client hears of
@@ -22,10 +22,11 @@ struct RelayOptions {
 // The largest sum that a request can cost: its bytes as tokens, and the longest answer. Pure.
 Money worst_cost(const RelayOptions& options, size_t request_bytes, uint64_t answer_tokens);
 
-// POST /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/responses go on with the
-// endpoint's name of the model; answers come back as they come, with X-Gantry-Answered-By. GET
-// /health: 503 while the breaker is open. Refusals are OpenAI's error objects: 402 where the cap
-// would be passed, 503 with Retry-After while the endpoint rests, 502 and 504 where it fails.
+// POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses and /v1/audio/speech go
+// on with the endpoint's name of the model; answers come back as they come, with
+// X-Gantry-Answered-By. GET /health: 503 while the breaker is open. Refusals are OpenAI's error
+// objects: 402 where the cap would be passed, 503 with Retry-After while the endpoint rests, 502
+// and 504 where it fails.
 class Relay {
  public:
   // `ledger` may be null: spending is not counted. All must outlive the relay.

@@ -153,5 +153,16 @@ TEST(WorstCost, CountsBytesAsTokens) {
   EXPECT_EQ(worst_cost(options, 1'000, 2'000).micros, 3'000 + 30'000);
 }
 
+TEST_F(RelayTest, WithoutANameOfItsOwnTheRequestsModelGoesOn) {
+  options_.model.clear();
+  start(1);
+  EXPECT_EQ(ask({{"model", "small"}, {"private", false}}).header("X-Gantry-Answered-By"),
+            "cloud; host=" + endpoint_->addresses()[0].text() + "; model=small");
+  EXPECT_EQ(asked_.back()["model"], "small");
+  EXPECT_FALSE(asked_.back().contains("private"));
+  EXPECT_EQ(ask({{"messages", json::array()}}).status, 400);
+  EXPECT_EQ(ask({{"model", "tts"}, {"input", "Hello."}}, "/v1/audio/speech").status, 200);
+}
+
 }  // namespace
 }  // namespace gantry

@@ -5,6 +5,11 @@
 
 namespace gantry {
 
+bool is_relay(const ModelConfig& model) {
+  // Wherever in the command it stands: what is taken for a relay stays here, and not the other way.
+  return model.cmd.find("gantry-relay") != std::string::npos;
+}
+
 Result<Config> parse_config(const std::string& text, const std::string& path) {
   Config config;
   ConfigReader reader(path, nullptr);

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -38,6 +39,11 @@ struct DemandConfig {
 
 constexpr size_t kLorasMax = 8;
 
+// What a model that is one of several makes most of.
+enum class Mode { kAccuracy, kBalanced, kSpeed };
+std::string_view mode_name(Mode mode);                 // "accuracy", "balanced", "speed"
+std::optional<Mode> mode_of(std::string_view name);    // nothing for any other word
+
 // Speech engines beside llama.cpp and whisper.cpp (model/voice_keys.h).
 struct VoiceConfig {
   std::string engine;     // "vits", "espeak-ng", "pyannote"; empty: none of them
@@ -49,8 +55,8 @@ struct VoiceConfig {
 
 struct ModelConfig {
   std::string name;
-  std::string kind;    // "language", "vision", "speech", "embedding", "voice", "diarization";
-                       // empty: told from the file
+  std::string kind;    // "language", "vision", "speech", "embedding", "voice", "diarization",
+                       // "vad"; empty: told from the file
   std::string file;    // model file (resolved against the config file's folder); or cmd
   std::string mmproj;
   std::string draft;               // a small model of the same vocabulary that guesses for it
@@ -66,8 +72,16 @@ struct ModelConfig {
   std::optional<CacheType> cache_k, cache_v;
   std::optional<Bytes> memory;       // declared need of an external command
   std::string stream;  // "auto", "off", a preset, layers that stay; empty: the file's
+  std::string encoder;  // of speech, by OpenVINO: "auto", "npu", "gpu", "cpu", "none"; empty: auto
+  std::string vad;  // of speech, what finds it: "loudness", "silero"; empty: loudness
   std::optional<Growth> growth;      // absent: the file's
   bool whole_device = false;         // nobody else on the device it runs on
+  std::vector<std::string> cloud;    // relays that answer when it cannot be had here, in order
+  uint32_t cloud_after_s = 0;        // seconds in line until they do; 0: as long as it takes
+  std::vector<std::string> one_of;   // it is one of these, the best first, and nothing of its own
+  Mode mode = Mode::kBalanced;
+  double keep_up = 0.5;        // balanced: seconds of work for a second of sound, at most
+  uint32_t step_after_s = 10;  // of pressure until a faster one is taken; 0: never
   DemandConfig demand;
   VoiceConfig voice;
 };
@@ -107,7 +121,13 @@ struct Config {
   std::vector<GroupConfig> groups;
   std::vector<ExclusiveConfig> exclusive;
   std::string lease_dir;  // of all users' daemons; default: /dev/shm/gantry-leases; "none": not
+  // Models whose requests may leave this machine, by name; absent: all that a relay answers for.
+  std::optional<std::vector<std::string>> cloud_allow;
+  std::vector<std::string> cloud_deny;  // and those that never do, allowed or not
 };
+
+// Whether its worker is a relay: what it is asked goes to another machine.
+bool is_relay(const ModelConfig& model);
 
 // One file. Errors are kCorrupt with "FILE:LINE:COLUMN: cause".
 [[nodiscard]] Result<Config> parse_config(const std::string& text, const std::string& path);

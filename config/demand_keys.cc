@@ -46,6 +46,13 @@ Result<std::vector<std::string>> words_of(ConfigReader& reader, const YamlNode& 
 
 }  // namespace
 
+bool cloud_is_last(std::span<const std::string> words) {
+  const auto cloud = std::ranges::find(words, "cloud");
+  if (cloud == words.end()) return true;
+  return std::all_of(cloud + 1, words.end(),
+                     [](const std::string& word) { return word == "refuse"; });
+}
+
 std::vector<std::string_view> allowed_words() {
   std::vector<std::string_view> words;
   for (const CacheType type : kCacheTypes) words.push_back(cache_type_name(type));

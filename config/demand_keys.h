@@ -13,6 +13,9 @@ namespace gantry {
 
 inline constexpr std::array<std::string_view, 2> kLatencies = {"interactive", "batch"};
 inline constexpr std::array<std::string_view, 2> kPreferences = {"speed", "energy"};
+// Whether nothing but "refuse" stands behind "cloud": it is the last way out.
+bool cloud_is_last(std::span<const std::string> words);
+
 inline constexpr std::array<std::string_view, 5> kShortages = {"wait", "shrink", "cpu", "cloud",
                                                                "refuse"};
 // Besides the types of the KV cache.

@@ -5,7 +5,10 @@
 #include <charconv>
 
 #include "base/limits.h"
+#include "config/choice_keys.h"
 #include "config/demand_keys.h"
+#include "config/npu_worker_config.h"
+#include "config/openvino_config.h"
 #include "config/voice_config.h"
 #include "model/voice_keys.h"
 #include "stream/options.h"
@@ -53,6 +56,25 @@ Result<std::string> stream_word(ConfigReader& reader, const YamlNode& node) {
   return fail(reader.error(node, in_quotes(*word) + " is no way to stream",
                            "auto, off, light, moderate, balanced, aggressive, extreme, or the "
                            "number of layers that stay"));
+}
+
+// Where OpenVINO is to run a speech model's encoder first.
+Result<std::string> encoder_word(ConfigReader& reader, const YamlNode& node) {
+  auto word = reader.text(node);
+  if (!word || *word == "auto" || *word == "npu" || *word == "gpu" || *word == "cpu" ||
+      *word == "none") {
+    return word;
+  }
+  return fail(reader.error(node, in_quotes(*word) + " is no place for an encoder",
+                           "auto, npu, gpu, cpu or none"));
+}
+
+// What finds the speech in a recording.
+Result<std::string> vad_word(ConfigReader& reader, const YamlNode& node) {
+  auto word = reader.text(node);
+  if (!word || *word == "loudness" || *word == "silero") return word;
+  return fail(reader.error(node, in_quotes(*word) + " does not find speech",
+                           "loudness or silero"));
 }
 
 Result<Growth> growth_word(ConfigReader& reader, const YamlNode& node) {
@@ -182,6 +204,14 @@ constexpr FileKey kFileKeys[] = {
      }},
     {"exclusive", Shape::kExclusive, "kinds, purposes or names of models that never share a device",
      read_exclusive},
+    {"cloud_allow", Shape::kTexts, "models that relays may answer for; absent: all that name one",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.texts(n), &s->config->cloud_allow);
+     }},
+    {"cloud_deny", Shape::kTexts, "models whose requests never leave this machine",
+     [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
+       return into(r.texts(n), &s->config->cloud_deny);
+     }},
     {"lease_dir", Shape::kText, "folder in which all users' daemons tell what they hold; or none",
      [](ConfigReader& r, const YamlNode& n, FileKeyState* s) {
        return into(r.text(n), &s->config->lease_dir);
@@ -209,6 +239,8 @@ constexpr FileKey kFileKeys[] = {
     {"macros", Shape::kMacros, "texts that ${name} stands for in commands", nothing},
     {"models", Shape::kModels, "the models by name", nothing},
     {"groups", Shape::kGroups, "which models may run together", nothing},
+    {"npu_worker", Shape::kNpuWorker, "the NPU worker, run as long as the daemon (docs/npu.md)",
+     read_npu_worker},
     {"healthCheckTimeout", Shape::kAny, "llama-swap"},
     {"unloadTimeout", Shape::kAny, "llama-swap"},
     {"logLevel", Shape::kAny, "llama-swap"},
@@ -325,11 +357,22 @@ Result<void> read_threshold(ConfigReader& reader, const YamlNode& node, ModelKey
   return {};
 }
 
+// One name, or a list of them.
+Result<void> read_cloud(ConfigReader& reader, const YamlNode& node, ModelKeyState* state) {
+  std::vector<std::string>& relays = state->model->cloud;
+  if (node.kind != YamlNode::Kind::kScalar) return into(reader.texts(node), &relays);
+  auto name = reader.text(node);
+  if (!name) return fail(name.error());
+  relays = {std::move(*name)};
+  return {};
+}
+
 constexpr ModelKey kModelKeys[] = {
     {"kind", Shape::kModelKind, "what it does; told from the file when absent", read_kind},
     {"file", Shape::kText, "the model's file, relative to this file",
      read_path<&ModelConfig::file>},
-    {"mmproj", Shape::kText, "the vision encoder beside it", read_path<&ModelConfig::mmproj>},
+    {"mmproj", Shape::kText, "the encoder of pictures or sound beside it",
+     read_path<&ModelConfig::mmproj>},
     {"draft", Shape::kText, "a small model with the same vocabulary that guesses what this one "
                             "verifies", read_path<&ModelConfig::draft>},
     {"lora", Shape::kTexts, "adapters that are applied to it, relative to this file", read_lora},
@@ -363,6 +406,14 @@ constexpr ModelKey kModelKeys[] = {
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(stream_word(r, n), &s->model->stream);
      }},
+    {"encoder", Shape::kEncoder, "speech: OpenVINO's device for the encoder",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(encoder_word(r, n), &s->model->encoder);
+     }},
+    {"vad", Shape::kVad, "speech: what finds it in a recording",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(vad_word(r, n), &s->model->vad);
+     }},
     {"growth", Shape::kGrowth, "when it outgrows what it was given: warn, stop or move",
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(growth_word(r, n), &s->model->growth);
@@ -370,6 +421,21 @@ constexpr ModelKey kModelKeys[] = {
     {"whole_device", Shape::kFlag, "nobody else on the device that it runs on",
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(r.flag(n), &s->model->whole_device);
+     }},
+    {"cloud", Shape::kNames, "relays that answer when it cannot be had here, in this order",
+     read_cloud},
+    {"cloud_after", Shape::kCount, "seconds in line until they do; 0: as long as it takes",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.count(n, 0, kWaitMaxS), &s->model->cloud_after_s);
+     }},
+    {"one_of", Shape::kTexts, "it is one of these models, the best first, by mode and load",
+     read_one_of},
+    {"mode", Shape::kMode, "what it makes most of: accuracy, balanced or speed", read_mode},
+    {"keep_up", Shape::kNumber, "balanced: seconds of work for a second of sound, at most",
+     read_keep_up},
+    {"step_after", Shape::kCount, "seconds of pressure until a faster one is taken; 0: never",
+     [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
+       return into(r.count(n, 0, kWaitMaxS), &s->model->step_after_s);
      }},
     {"purpose", Shape::kText, "what it is for, for a person",
      read_demand_text<&DemandConfig::purpose>},
@@ -399,11 +465,11 @@ constexpr ModelKey kModelKeys[] = {
      read_cap},
     {"compute_type", Shape::kText, "the quantisation to use, of file and alternatives",
      read_demand_text<&DemandConfig::compute_type>},
-    {"engine", Shape::kVoiceEngine, "what speaks or tells speakers apart",
+    {"engine", Shape::kVoiceEngine, "what speaks, hears, tells speakers apart or embeds",
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(r.text(n), &s->model->voice.engine);
      }},
-    {"options", Shape::kMacros, "files and figures of that engine, by sherpa-onnx's names",
+    {"options", Shape::kMacros, "files and figures of that engine, by its own names",
      nothing_more},
     {"voices", Shape::kMacros, "names, and what the engine calls these voices", nothing_more},
     {"embedding", Shape::kText, "the file that tells voices apart (diarization)",
@@ -414,7 +480,8 @@ constexpr ModelKey kModelKeys[] = {
      [](ConfigReader& r, const YamlNode& n, ModelKeyState* s) {
        return into(r.count(n, 0, kSpeakersAtMost), &s->model->voice.speakers);
      }},
-    {"threshold", Shape::kNumber, "distance between two speakers (diarization), at most 2",
+    {"threshold", Shape::kNumber, "distance between two speakers (diarization), at most 2; "
+                                   "probability that makes speech (vad)",
      read_threshold},
     {"macros", Shape::kMacros, "macros of this model alone", nothing_more},
     {"cmdStop", Shape::kAny, "llama-swap"},
@@ -477,7 +544,16 @@ Result<ModelConfig> read_model(ConfigReader& reader, const YamlEntry& entry, con
   if (auto done = read_keys(reader, entry.value, model_keys(), &state); !done) {
     return fail(done.error());
   }
-  if (auto done = read_voice(reader, entry, &state); !done) return fail(done.error());
+  auto choice = check_choice(reader, entry, &model);
+  if (!choice) return fail(choice.error());
+  if (*choice) return model;
+  const bool openvino = model.voice.engine == kOpenvinoEngine;
+  auto done = openvino ? read_openvino(reader, entry, &state) : read_voice(reader, entry, &state);
+  if (!done) return fail(done.error());
+  if (!model.vad.empty() && !model.kind.empty() && model.kind != "speech") {
+    return fail(reader.error(entry.key, "a model of kind " + model.kind + " finds no speech",
+                             "remove vad"));
+  }
   const bool no_file = model.voice.engine == kEspeakEngine;
   if (no_file ? !model.cmd.empty() : model.file.empty() == model.cmd.empty()) {
     return fail(reader.error(entry.key,
@@ -516,6 +592,7 @@ Result<void> read_models(ConfigReader& reader, const YamlNode& map, FileKeyState
       auto fine = check_name(reader, aliases->items[i], model->aliases[i], model->name, state);
       if (!fine) return fine;
     }
+    note_members(reader, entry, *model, &state->members);
     const auto old = std::ranges::find(models, model->name, &ModelConfig::name);
     if (old != models.end()) {
       *old = std::move(*model);
@@ -523,6 +600,7 @@ Result<void> read_models(ConfigReader& reader, const YamlNode& map, FileKeyState
       models.push_back(std::move(*model));
     }
   }
+  if (auto sound = check_own_members(reader, map, *state); !sound) return sound;
   if (models.size() > kModelsMax) {
     return fail(Code::kTooLarge, place(reader.path(), map) + ": more than " +
                                      std::to_string(kModelsMax) + " models");

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/values.h"
 
@@ -12,20 +14,37 @@ namespace gantry {
 
 // What a value looks like; the schema is made from it.
 enum class Shape {
-  kText, kTexts, kFlag, kCount, kBytes, kBudget, kCacheType, kModelKind, kStream, kGrowth,
-  kReserve, kEnv, kMacros, kModels, kGroups, kNumber, kLatency, kAllow, kShortage, kPrefer,
-  kExclusive, kVoiceEngine, kAny
+  kText, kTexts, kFlag, kCount, kBytes, kBudget, kCacheType, kModelKind, kEncoder, kVad, kStream,
+  kGrowth, kReserve, kEnv, kMacros, kModels, kGroups, kNumber, kLatency, kAllow, kShortage, kPrefer,
+  kExclusive, kVoiceEngine, kNames, kMode, kNpuWorker, kAny
 };
 
-inline constexpr std::string_view kModelKinds[] = {"language",  "vision", "speech",
-                                                   "embedding", "voice",  "diarization"};
+inline constexpr std::string_view kModelKinds[] = {
+    "language", "vision", "speech", "embedding", "voice", "diarization", "vad"};
+
+// Where a file says that a model is one of others: those may be in another file.
+struct MemberPlace {
+  std::string choice, member, place;  // "FILE:LINE:COLUMN"
+};
+
+// `npu_worker:`, which becomes a model (config/npu_worker_config.h).
+struct NpuWorkerConfig {
+  uint16_t port = 8081;
+  std::string listen = "127.0.0.1", device = "auto", key_file;
+  std::vector<std::string> models;  // names of configured ones, files, folders, NAME=PATH
+  std::vector<std::string> places;  // "FILE:LINE:COLUMN" of each
+  std::optional<Bytes> memory;      // absent: by the models' files
+  std::string place;                // of the whole
+};
 
 // Filled while a file is read.
 struct FileKeyState {
   Config* config = nullptr;
   Macros macros;
   std::string api_key_file;  // to be read by load_config
+  std::optional<NpuWorkerConfig> npu_worker;  // likewise
   std::map<std::string, std::string> names;  // name or alias -> the model that owns it
+  std::vector<MemberPlace> members;
 };
 
 struct ModelKeyState {

@@ -36,6 +36,25 @@ TEST(Keys, GrowthByFileAndByModel) {
   EXPECT_TRUE(bad.error().message.starts_with("f:1:9: ")) << bad.error().message;
 }
 
+TEST(Keys, WhereASpeechModelEncodes) {
+  const auto unsaid = parse_config("models: {a: {file: x}}\n", "f");
+  ASSERT_TRUE(unsaid) << unsaid.error().message;
+  EXPECT_EQ(unsaid->models[0].encoder, "");
+  for (const std::string word : {"auto", "npu", "gpu", "cpu", "none"}) {
+    const auto config = parse_config("models: {a: {file: x, encoder: " + word + "}}\n", "f");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->models[0].encoder, word);
+  }
+  for (const char* bad : {"NPU", "gpu0", "\"\"", "openvino"}) {
+    const auto refused =
+        parse_config("models: {a: {file: x, encoder: " + std::string(bad) + "}}\n", "f");
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_TRUE(refused.error().message.starts_with("f:1:32: ")) << refused.error().message;
+    EXPECT_EQ(refused.error().remedy, "auto, npu, gpu, cpu or none");
+  }
+  EXPECT_FALSE(parse_config("models: {a: {file: x, encoder: [cpu]}}\n", "f"));
+}
+
 TEST(Keys, ReservesOfAllDevicesOrByName) {
   EXPECT_TRUE(parse_config("", "f")->reserve.empty());
   EXPECT_EQ(parse_config("reserve: 10%\n", "f")->reserve.at("").fraction, 0.1);

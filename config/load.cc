@@ -5,7 +5,11 @@
 #include <set>
 
 #include "base/limits.h"
+#include "config/choice_keys.h"
+#include "config/demand_keys.h"
 #include "config/keys.h"
+#include "config/npu_worker_config.h"
+#include "config/openvino_config.h"
 #include "model/voice_keys.h"
 
 namespace gantry {
@@ -25,7 +29,7 @@ std::string env_or(Os& os, const std::string& name, const std::string& otherwise
 Result<void> set_value(const std::string& where, const std::string& key, const std::string& text,
                        FileKeyState* state) {
   static const std::set<std::string> lists = {"allowed_hosts", "allowed_origins"};
-  static const std::set<std::string> whole = {"models", "groups", "macros"};
+  static const std::set<std::string> whole = {"models", "groups", "macros", "npu_worker"};
   const auto keys = file_keys();
   const auto found = std::ranges::find(keys, key, &ConfigKey<FileKeyState>::name);
   if (found == keys.end() || found->read == nullptr || whole.contains(key)) {
@@ -162,6 +166,21 @@ void add_espeak(Os& os, Config* config) {
   }
 }
 
+// Where a model asks for it: the detector that lies beside the program.
+void add_silero(Os& os, Config* config) {
+  const auto asks = [](const ModelConfig& model) { return model.vad == "silero"; };
+  const auto there = [](const ModelConfig& model) { return model.name == kSileroModel; };
+  if (std::ranges::none_of(config->models, asks) || std::ranges::any_of(config->models, there)) {
+    return;
+  }
+  ModelConfig model;
+  model.name = kSileroModel;
+  model.kind = "vad";
+  model.file = join_path(dir_name(os.self_exe()), "silero_vad.onnx");
+  model.voice.engine = kSileroEngine;
+  config->models.push_back(std::move(model));
+}
+
 Result<void> read_api_key(Os& os, const std::string& path, Config* config) {
   if (const auto key = os.env("GANTRY_API_KEY"); key && !key->empty()) {
     config->api_key = *key;
@@ -211,6 +230,43 @@ Result<void> fill_environment(Os& os, const std::string& model, std::string* tex
   return {};
 }
 
+// Whoever is to answer elsewhere is a relay, and one of these.
+Result<void> check_cloud(const Config& config) {
+  for (const ModelConfig& model : config.models) {
+    if (!model.cloud.empty() && is_relay(model)) {
+      return fail(Code::kUsage, "model " + model.name + " is a relay and names others in cloud",
+                  "name all of them in the model that is here");
+    }
+    const bool sound = model.kind == "speech" || model.kind == "voice" ||
+                       model.kind == "diarization";
+    if (!model.cloud.empty() && sound) {
+      return fail(Code::kUsage, "model " + model.name + " is a " + model.kind + " model with cloud",
+                  "relays take text and pictures: remove cloud");
+    }
+    if (!model.cloud.empty() && !cloud_is_last(model.demand.shortage)) {
+      return fail(Code::kUsage, "shortage of model " + model.name + " goes on after cloud",
+                  "it is the last way out");
+    }
+    for (const std::string& name : model.cloud) {
+      const auto relay = std::ranges::find(config.models, name, &ModelConfig::name);
+      if (relay != config.models.end() && is_relay(*relay)) continue;
+      return fail(Code::kUsage,
+                  "cloud of model " + model.name + " names \"" + name + "\", which is no relay",
+                  "declare it under models with cmd: gantry-relay ... (docs/cli.md)");
+    }
+  }
+  std::vector<std::string> listed = config.cloud_deny;
+  if (config.cloud_allow) {
+    listed.insert(listed.end(), config.cloud_allow->begin(), config.cloud_allow->end());
+  }
+  for (const std::string& name : listed) {
+    if (std::ranges::find(config.models, name, &ModelConfig::name) != config.models.end()) continue;
+    return fail(Code::kUsage, "cloud_allow or cloud_deny name \"" + name + "\", which is no model",
+                "name models, not aliases");
+  }
+  return {};
+}
+
 Result<void> finish_models(Os& os, Config* config) {
   std::map<std::string, std::string> owner;
   for (ModelConfig& model : config->models) {
@@ -218,6 +274,7 @@ Result<void> finish_models(Os& os, Config* config) {
     model.mmproj = with_home(os, model.mmproj);
     model.draft = with_home(os, model.draft);
     for (auto& [key, value] : model.voice.options) value = with_home(os, value);
+    finish_openvino(os, &model);
     for (std::string& file : model.lora) file = with_home(os, file);
     for (std::string& file : model.demand.alternatives) file = with_home(os, file);
     for (std::string* text : {&model.cmd, &model.proxy}) {
@@ -295,7 +352,14 @@ Result<Config> load_config(Os& os, const std::string& file,
   config.models_dir = with_home(os, config.models_dir);
   if (auto done = add_catalogue(os, &config); !done) return fail(done.error());
   add_espeak(os, &config);
+  add_silero(os, &config);
   if (auto done = finish_models(os, &config); !done) return fail(done.error());
+  if (auto done = check_cloud(config); !done) return fail(done.error());
+  if (auto done = check_members(config, state.members); !done) return fail(done.error());
+  if (state.npu_worker) {
+    auto done = finish_npu_worker(os, file, *state.npu_worker, &config);
+    if (!done) return fail(done.error());
+  }
   auto key = read_api_key(os, with_home(os, state.api_key_file), &config);
   if (!key) return fail(key.error());
   return config;

@@ -185,5 +185,29 @@ TEST(LoadReal, KeyFileThatOthersMayReadIsRefused) {
   ASSERT_TRUE(os->remove(dir.string()));
 }
 
+TEST_F(Load, WhoAnswersElsewhereIsARelay) {
+  const std::string relay = "far: {cmd: 'gantry-relay --listen 127.0.0.1:${PORT}'}";
+  const auto with = [&](const std::string& rest) {
+    os.files["/etc/gantry/config.yaml"] =
+        "models: {m: {cmd: x, cloud: far}, " + relay + "}\n" + rest;
+    return load_config(os, "", {});
+  };
+  ASSERT_TRUE(with("")) << with("").error().message;
+  EXPECT_EQ(with("")->models[0].cloud, std::vector<std::string>{"far"});
+  EXPECT_FALSE(with("")->cloud_allow);
+  EXPECT_EQ(with("cloud_allow: []\ncloud_deny: [m]\n")->cloud_allow->size(), 0U);
+  EXPECT_EQ(with("cloud_deny: [nobody]\n").error().code, Code::kUsage);
+  os.files["/etc/gantry/config.yaml"] =
+      "models: {m: {file: x, kind: speech, cloud: far}, " + relay + "}\n";
+  EXPECT_NE(load_config(os, "", {}).error().message.find("speech"), std::string::npos);
+  os.files["/etc/gantry/config.yaml"] = "models: {m: {cmd: x, cloud: [n]}, n: {cmd: y}}\n";
+  EXPECT_NE(load_config(os, "", {}).error().message.find("no relay"), std::string::npos);
+  os.files["/etc/gantry/config.yaml"] =
+      "models: {m: {cmd: x, cloud: far, shortage: [cloud, cpu]}, " + relay + "}\n";
+  EXPECT_NE(load_config(os, "", {}).error().message.find("after cloud"), std::string::npos);
+  os.files["/etc/gantry/config.yaml"] = "models: {m: {cmd: gantry-relay, cloud: [m]}}\n";
+  EXPECT_EQ(load_config(os, "", {}).error().code, Code::kUsage);
+}
+
 }  // namespace
 }  // namespace gantry

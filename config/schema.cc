@@ -1,8 +1,11 @@
 // The published JSON schema, made from the tables that the parser reads.
 #include <nlohmann/json.hpp>
 
+#include "config/choice_keys.h"
 #include "config/demand_keys.h"
 #include "config/keys.h"
+#include "config/npu_worker_config.h"
+#include "config/openvino_config.h"
 #include "model/voice_keys.h"
 
 namespace gantry {
@@ -23,6 +26,7 @@ json shape_json(Shape shape) {
   switch (shape) {
     case Shape::kText: return text;
     case Shape::kTexts: return texts;
+    case Shape::kNames: return {{"oneOf", {text, texts}}};
     case Shape::kFlag: return {{"type", "boolean"}};
     case Shape::kCount: return count();
     case Shape::kBytes: return {{"type", {"string", "integer"}}};
@@ -38,8 +42,11 @@ json shape_json(Shape shape) {
     case Shape::kVoiceEngine: {
       json names = json::array();
       for (const VoiceEngine& engine : voice_engines()) names.push_back(std::string(engine.name));
+      names.push_back(std::string(kOpenvinoEngine));
       return {{"enum", names}};
     }
+    case Shape::kVad: return {{"enum", {"loudness", "silero"}}};
+    case Shape::kEncoder: return {{"enum", {"auto", "npu", "gpu", "cpu", "none"}}};
     case Shape::kStream:
       return {{"anyOf",
                {{{"enum", {"auto", "off", "light", "moderate", "balanced", "aggressive", "extreme",
@@ -69,6 +76,8 @@ json shape_json(Shape shape) {
                         {"additionalProperties", false}};
       return {{"type", "array"}, {"items", {{"oneOf", {texts, map}}}}};
     }
+    case Shape::kMode: return {{"enum", kModes}};
+    case Shape::kNpuWorker: return object_of(npu_worker_keys());
     case Shape::kAny: return json::object();
   }
   return json::object();

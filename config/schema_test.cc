@@ -29,7 +29,7 @@ std::string sample(const std::string& key, const json& shape) {
   if (type == "array" && shape["items"].contains("enum")) {
     return "[" + shape["items"]["enum"][0].get<std::string>() + "]";
   }
-  if (type == "array") return "[a]";
+  if (type == "array") return "[a, b]";
   if (type == "object") return "{}";
   return "text";
 }
@@ -46,11 +46,12 @@ TEST(Schema, EveryKeyOfTheSchemaIsAccepted) {
   const json& model = schema["properties"]["models"]["additionalProperties"];
   for (const auto& [key, shape] : model["properties"].items()) {
     const bool of_voice = key == "options" || key == "voices";
-    const bool alone = key == "file" || key == "cmd" || key == "engine";
+    const bool choice = key == "mode" || key == "keep_up" || key == "step_after";
+    const bool alone = key == "file" || key == "cmd" || key == "engine" || key == "one_of";
     const std::string voice = key == "embedding" ? "engine: pyannote, "
                               : of_voice ? "engine: pyannote, embedding: y, "
                                          : "";
-    const std::string need = alone ? "" : "file: x, " + voice;
+    const std::string need = alone ? "" : choice ? "one_of: [a, b], " : "file: x, " + voice;
     const std::string text = "models: {m: {" + need + key + ": " + sample(key, shape) + "}}\n";
     const auto config = parse_config(text, "f");
     EXPECT_TRUE(config) << text << config.error().message;

@@ -35,10 +35,10 @@ Result<std::string> option_value(ConfigReader& reader, const VoiceKey& key, cons
   return fail(reader.error(node, in_quotes(*text) + " is no number"));
 }
 
-Result<void> read_options(ConfigReader& reader, const YamlNode& map, const VoiceEngine& engine,
-                          VoiceConfig* voice) {
+// `who`: the engine, or what a command serves.
+Result<void> read_options(ConfigReader& reader, const YamlNode& map, const std::string& who,
+                          std::span<const VoiceKey> further, VoiceConfig* voice) {
   if (auto sound = reader.want_map(map); !sound) return sound;
-  const auto further = engine.keys.empty() ? engine.keys : engine.keys.subspan(1);
   for (const YamlEntry& entry : map.entries) {
     const auto key = std::ranges::find(further, entry.key.text, &VoiceKey::name);
     if (key == further.end()) {
@@ -47,7 +47,7 @@ Result<void> read_options(ConfigReader& reader, const YamlNode& map, const Voice
         known += (known.empty() ? "" : ", ") + std::string(other.name);
       }
       return fail(reader.error(entry.key,
-                               voice->engine + " has no option " + in_quotes(entry.key.text),
+                               who + " has no option " + in_quotes(entry.key.text),
                                known.empty() ? "it takes none" : "it takes " + known));
     }
     Result<std::string> value = option_value(reader, *key, entry.value);
@@ -94,14 +94,34 @@ Result<void> check_whole(ConfigReader& reader, const YamlEntry& entry, const Voi
   return {};
 }
 
+bool serves_sound(std::string_view kind) {
+  return kind == "speech" || kind == "voice" || kind == "diarization";
+}
+
+// A command that answers in the place of an engine of ours.
+Result<void> read_command(ConfigReader& reader, const YamlEntry& entry, ModelConfig* model) {
+  VoiceConfig& voice = model->voice;
+  if (!voice.engine.empty() || !voice.embedding.empty()) {
+    return fail(reader.error(entry.key, "a command takes no engine and no embedding",
+                             "remove them, or cmd"));
+  }
+  if (const YamlNode* options = entry.value.find("options")) {
+    const std::string who = "a command of kind " + model->kind;
+    if (auto read = read_options(reader, *options, who, command_keys(), &voice); !read) {
+      return read;
+    }
+  }
+  const YamlNode* voices = entry.value.find("voices");
+  return voices == nullptr ? Result<void>() : read_voices(reader, *voices, &voice);
+}
+
 }  // namespace
 
 Result<void> read_voice(ConfigReader& reader, const YamlEntry& entry, ModelKeyState* state) {
   ModelConfig& model = *state->model;
   VoiceConfig& voice = model.voice;
-  if (!model.cmd.empty() && (model.kind == "voice" || model.kind == "diarization")) {
-    return fail(reader.error(entry.key, "a command cannot be a " + model.kind + " yet",
-                             "name an engine of gantry-voice, or remove kind"));
+  if (!model.cmd.empty() && serves_sound(model.kind)) {
+    return read_command(reader, entry, &model);
   }
   if (voice.engine.empty() && model.kind == "diarization") voice.engine = kDiarizationEngine;
   const YamlNode* options = entry.value.find("options");
@@ -127,7 +147,10 @@ Result<void> read_voice(ConfigReader& reader, const YamlEntry& entry, ModelKeySt
     voice.options.emplace_back("embedding", voice.embedding);
   }
   if (options != nullptr) {
-    if (auto read = read_options(reader, *options, *engine, &voice); !read) return read;
+    const auto further = engine->keys.empty() ? engine->keys : engine->keys.subspan(1);
+    if (auto read = read_options(reader, *options, voice.engine, further, &voice); !read) {
+      return read;
+    }
   }
   if (voices != nullptr) {
     if (auto read = read_voices(reader, *voices, &voice); !read) return read;

@@ -49,6 +49,34 @@ TEST(VoiceConfig, DiarizationNeedsNoEngineName) {
   EXPECT_EQ(model->voice.threshold, 0.7);
 }
 
+TEST(VoiceConfig, ARecogniserIsOfKindSpeech) {
+  const auto model = model_of(R"(    engine: sense-voice
+    file: model.onnx
+    options: {tokens: tokens.txt, language: en, denoise: gtcrn.onnx, punctuation: marks.onnx}
+)");
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(model->kind, "speech");
+  EXPECT_EQ(model->voice.options.at(2).second, "/home/u/gtcrn.onnx");
+  EXPECT_NE(refusal("    kind: voice\n    engine: moonshine\n    file: a\n").find("no engine of"),
+            std::string::npos);
+  EXPECT_NE(refusal("    engine: moonshine\n    file: a\n").find("needs tokens"),
+            std::string::npos);
+}
+
+TEST(VoiceConfig, ACommandMayServeSound) {
+  const auto model = model_of(R"(    kind: voice
+    cmd: xtts --port ${PORT}
+    memory: 3GiB
+    options: {model: xtts_v2, language: en, test_s: 20}
+    voices: {anna: female_01}
+)");
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_TRUE(model->voice.engine.empty());
+  EXPECT_EQ(model->voice.options.size(), 3U);
+  EXPECT_EQ(model->voice.voices.front().second, "female_01");
+  EXPECT_EQ(model_of("    kind: speech\n    cmd: ears\n")->kind, "speech");
+}
+
 TEST(VoiceConfig, EspeakNeedsNoFile) {
   const auto model = model_of("    engine: espeak-ng\n    voices: {anna: en-us+f3}\n");
   ASSERT_TRUE(model) << model.error().message;
@@ -62,7 +90,9 @@ TEST(VoiceConfig, EachWrongThingIsNamed) {
       {"    kind: voice\n    file: a.onnx\n", "needs engine (engines are espeak-ng, vits"},
       {"    engine: coqui\n    file: a.onnx\n", "\"coqui\" is no engine"},
       {"    kind: speech\n    engine: vits\n    file: a\n", "no engine of this kind"},
-      {"    kind: voice\n    cmd: xtts --port ${PORT}\n", "a command cannot be a voice yet"},
+      {"    kind: voice\n    cmd: xtts\n    engine: vits\n", "takes no engine"},
+      {"    kind: voice\n    cmd: xtts\n    options: {tokens: t}\n", "model, language, test_s"},
+      {"    kind: voice\n    cmd: xtts\n    options: {test_s: soon}\n", "no number"},
       {"    engine: vits\n    options: {tokens: t}\n", "needs model (add file: PATH)"},
       {"    engine: vits\n    file: a\n", "needs tokens (add it under options:)"},
       {"    engine: vits\n    file: a\n    options: {vocoder: t}\n", "it takes tokens, lexicon"},
@@ -89,6 +119,34 @@ TEST(VoiceConfig, WhereEspeakIsInstalledItIsAVoice) {
   EXPECT_EQ(config->models[0].voice.engine, "espeak-ng");
   os.files.clear();
   EXPECT_TRUE(load_config(os, "", {})->models.empty());
+}
+
+TEST(VoiceConfig, ADetectorComesWithWhoeverAsksForIt) {
+  FakeOs os;
+  os.exe = "/opt/gantry/bin/gantryd";
+  const auto load = [&](const std::string& models) {
+    os.files["/f.yaml"] = "models:\n" + models;
+    return load_config(os, "/f.yaml", {});
+  };
+  EXPECT_EQ(load("  ear: {kind: speech, file: a.bin, vad: loudness}\n")->models.size(), 1U);
+  const auto config = load("  ear: {file: a.bin, vad: silero}\n");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->models.size(), 2U);
+  EXPECT_EQ(config->models[0].vad, "silero");
+  EXPECT_EQ(config->models[1].name, "silero-vad");
+  EXPECT_EQ(config->models[1].kind, "vad");
+  EXPECT_EQ(config->models[1].file, "/opt/gantry/bin/silero_vad.onnx");
+  const auto own = load("  ear: {file: a.bin, vad: silero}\n"
+                        "  silero-vad: {engine: silero, file: mine.onnx, threshold: 0.3}\n");
+  ASSERT_TRUE(own) << own.error().message;
+  ASSERT_EQ(own->models.size(), 2U);
+  EXPECT_EQ(own->models[1].kind, "vad");
+  EXPECT_EQ(own->models[1].voice.threshold, 0.3);
+  EXPECT_NE(load("  ear: {file: a.bin, vad: webrtc}\n").error().message.find("find speech"),
+            std::string::npos);
+  EXPECT_NE(load("  llm: {kind: language, file: a.gguf, vad: silero}\n").error().message.find(
+                "finds no speech"),
+            std::string::npos);
 }
 
 }  // namespace

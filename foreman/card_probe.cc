@@ -92,6 +92,8 @@ void read_fields(const json& in, ModelCard* card) {
   card->audio_context = in.value("audio_context", 0U);
   card->audio_mels = in.value("audio_mels", 0U);
   card->text_context = in.value("text_context", 0U);
+  card->audio_channels = in.value("audio_channels", 0U);
+  card->audio_projector = in.value("audio_projector", std::string());
   card->image_size = in.value("image_size", 0U);
   card->patch_size = in.value("patch_size", 0U);
   if (const auto vision = in.find("vision"); vision != in.end()) {

@@ -16,6 +16,7 @@
 #include "foreman/device_lease.h"
 #include "foreman/history.h"
 #include "foreman/job.h"
+#include "foreman/status.h"
 #include "worker/worker.h"
 
 namespace gantry {
@@ -29,6 +30,8 @@ struct StepReport {
   Bytes measured;      // peak PSS of its worker
   double load_s = 0;
   double run_s = 0;
+  std::vector<EncoderChange> encoder_changes = {};  // of a speech model
+  std::string why = {};  // why it is this model, see Session
 };
 
 // A lease on one loaded model. Releases it when destroyed.
@@ -41,12 +44,15 @@ class Session {
   virtual Bytes predicted() const = 0;
   virtual Bytes measured() const = 0;  // peak PSS so far
   virtual double load_s() const = 0;   // 0 when it was loaded already
+  // Why this model, where it is not the one that was asked for: a relay's, or one of several.
+  virtual std::string why() const { return {}; }
   // So many tokens of one sequence took so long: kept beside the prediction.
   virtual void decoded(uint64_t tokens, double seconds) = 0;
+  // So much sound was heard, and how long that took: kept, and one of several is chosen by it.
+  virtual void heard(double sound_s, double seconds) = 0;
 };
 
 class ForemanClient;
-
 // What an executor is given. Checkpoints make a restart cheap: a step whose result is there is
 // not done again.
 class JobContext {
@@ -71,31 +77,6 @@ class Executor {
   [[nodiscard]] virtual Result<std::string> run(JobContext& context) = 0;
 };
 
-// A model the foreman knows, with its plan.
-struct ModelStatus {
-  std::string name;
-  std::string kind;   // "language", "vision", "speech", "embedding", "command"
-  std::string state;  // "unloaded", "loading", "ready", "stopping"
-  int pid = 0;
-  Bytes predicted;
-  Bytes measured;  // now; 0 when not loaded
-  uint32_t sessions = 0;
-  std::string waits;   // "waits for 1.2 GiB that other programs hold"; empty: it does not
-  uint64_t grown = 0;  // how often a worker of it has passed its lease
-  uint64_t fallbacks = 0;  // loads elsewhere, because its device had failed it
-  Placement placement;
-  std::optional<StreamCounters> stream;  // of a loaded model that streams
-};
-
-struct LedgerStatus {
-  std::string device;
-  Bytes budget;
-  Bytes booked;
-  Bytes measured_peak;  // summed PSS of all workers, highest seen since the start
-  Bytes elsewhere;      // leased by daemons and programs of other users
-  std::vector<Holder> strangers;  // who holds its memory without any lease, as far as can be seen
-};
-
 // Which jobs that have ended are to go with their results; the configuration's rule where neither
 // is said. Quarantined ones stay, and those that another job still needs.
 struct PruneWish {
@@ -110,13 +91,17 @@ class ForemanClient {
 
   // Waits in line, loads, and returns a lease. `model` is a known name or alias; with `trusted`
   // also a file path. kNotFound, kDoesNotFit with the fix as remedy, kCancelled, kWorkerFailed.
+  // What cannot be had here may be a relay's session (its why() says so), unless `stays`: then
+  // nothing of it leaves this machine, and a relay is kPermission. A job's own word counts too.
   [[nodiscard]] virtual Result<std::unique_ptr<Session>> open(const std::string& model,
                                                               const http::Cancel& cancel,
-                                                              bool trusted) = 0;
+                                                              bool trusted,
+                                                              bool stays = false) = 0;
   // A media decoder under a lease of its own: the small one, or ffmpeg for what that cannot read.
   [[nodiscard]] virtual Result<StepReport> decode(const std::string& file, const std::string& wav,
                                                   const http::Cancel& cancel) = 0;
-
+  // The model that finds speech for this one; empty: loudness does.
+  virtual std::string detector_of(const std::string&) const { return {}; }
   // Waits in the same line as the models; idle ones leave for it. kDoesNotFit, kNotFound.
   [[nodiscard]] virtual Result<std::unique_ptr<DeviceLease>> lease(const LeaseWish& wish,
                                                                    const http::Cancel& cancel) = 0;
@@ -141,10 +126,14 @@ class ForemanClient {
       const std::string& id, const http::Cancel& gone,
       const std::function<bool(const std::string& json_line)>& on_event) = 0;
   [[nodiscard]] virtual Result<std::string> log(const std::string& model, Bytes max) = 0;
-
   virtual std::vector<ModelStatus> models() = 0;  // never loads anything
   virtual std::vector<LedgerStatus> ledger() = 0;
   virtual std::vector<LeaseStatus> leases() = 0;  // of this daemon, then those of others
+  // Models that are one of several: who would answer now, and why.
+  virtual std::vector<ModeStatus> modes() = 0;
+  // For the next sessions, over restarts; nothing: as it is configured. kNotFound: no such model.
+  [[nodiscard]] virtual Result<ModeStatus> set_mode(const std::string& model,
+                                                    std::optional<Mode> mode) = 0;
   // Predicted and measured, newest first; of all models where `model` is empty.
   [[nodiscard]] virtual Result<std::vector<LoadSeen>> history(const std::string& model,
                                                               uint32_t limit) = 0;

@@ -6,6 +6,9 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <new>
+
 #include "base/os.h"
 
 namespace gantry {
@@ -44,6 +47,11 @@ Error database_error(sqlite3* db, int rc, const std::string& doing) {
     default:
       return {Code::kInternal, cause};
   }
+}
+
+[[noreturn]] void out_of_memory() {
+  if (const std::new_handler handler = std::get_new_handler()) handler();
+  std::abort();
 }
 
 // Larger databases are not read through at the start, which has to take a tenth of a second.
@@ -110,9 +118,12 @@ int64_t Statement::integer(int column) const { return sqlite3_column_int64(state
 double Statement::real(int column) const { return sqlite3_column_double(statement_, column); }
 
 std::string Statement::text(int column) const {
+  if (is_null(column)) return {};
   const unsigned char* data = sqlite3_column_text(statement_, column);
   const int size = sqlite3_column_bytes(statement_, column);
-  if (data == nullptr) return {};
+  // SQLite found no memory to end the text with a zero. An empty one in its place would be a job
+  // without a name, which no cancel finds: what `new` does then is done here.
+  if (data == nullptr) out_of_memory();
   return {reinterpret_cast<const char*>(data), static_cast<size_t>(size)};
 }
 
@@ -233,13 +244,19 @@ int64_t Database::last_rowid() const { return sqlite3_last_insert_rowid(db_); }
 
 Result<void> Database::transact(const std::string& doing,
                                 const std::function<Result<void>()>& body) const {
-  if (Result<void> begun = run("BEGIN IMMEDIATE", doing); !begun) return begun;
-  Result<void> done = body();
+  const auto end_open = [&]() -> Result<void> {
+    if (sqlite3_get_autocommit(db_) != 0) return {};
+    return run("ROLLBACK", doing);
+  };
+  // Without memory a BEGIN may fail that began, and a ROLLBACK that ends nothing: what they left
+  // open would refuse every later transaction.
+  if (Result<void> ended = end_open(); !ended) return ended;
+  Result<void> done = run("BEGIN IMMEDIATE", doing);
+  if (done) done = body();
   if (done) done = run("COMMIT", doing);
-  // A failed commit may or may not have ended the transaction by itself.
-  if (!done && sqlite3_get_autocommit(db_) == 0) {
-    (void)run("ROLLBACK", doing);
-  }
+  // A failed commit may or may not have ended the transaction by itself. If this fails, the next
+  // one begins with it.
+  if (!done) (void)end_open();
   return done;
 }
 

@@ -40,6 +40,20 @@ TEST_F(DatabaseTest, ADamagedPageIsNoticedAtTheStart) {
   EXPECT_EQ(opened.error().code, Code::kCorrupt);
 }
 
+// As a BEGIN does that found no memory after it had begun.
+TEST_F(DatabaseTest, ATransactionThatWasLeftOpenRefusesNoLaterOne) {
+  auto database = Database::open(dir_ + "/left", {{}, 0});
+  ASSERT_TRUE(database);
+  const auto run = [&](const char* sql) { return (*database)->run(sql, "try"); };
+  ASSERT_TRUE(run("CREATE TABLE t(x); BEGIN IMMEDIATE; INSERT INTO t VALUES(1)"));
+  const auto add = [&] { return run("INSERT INTO t VALUES(2)"); };
+  ASSERT_TRUE((*database)->transact("add", add));
+  Statement all = (*database)->prepare("SELECT x FROM t", "look");
+  ASSERT_TRUE(all.next().value_or(false));
+  EXPECT_EQ(all.integer(0), 2);
+  EXPECT_FALSE(all.next().value_or(true));
+}
+
 TEST_F(DatabaseTest, ASecondConnectionIsKeptOut) {
   add("j");
   EXPECT_EQ(Store::open(path(), {}).error().code, Code::kBusy);

@@ -22,6 +22,7 @@ struct FakeScript {
   bool fails = false;    // dies while loading
   bool hangs = false;    // loads for ever
   bool missing = false;  // cannot even be started
+  http::Address address = {};  // where somebody answers for it
 };
 
 // Thread-safe. Processes are scripts.

@@ -16,6 +16,17 @@ class FakeLive final : public Live {
     std::erase_if(now_, [&](const LiveDevice& old) { return old.device == device; });
     now_.push_back({device, free, std::move(holders)});
   }
+  // A device that was set before, and how it is besides.
+  void feel(const std::string& device, bool hot, std::optional<double> temperature_c,
+            double stalled) {
+    const std::lock_guard lock(mutex_);
+    for (LiveDevice& known : now_) {
+      if (known.device != device) continue;
+      known.hot = hot;
+      known.temperature_c = temperature_c;
+      known.stalled = stalled;
+    }
+  }
   // Who holds host memory: not asked for when `ours` has it.
   void hold(const Holder& holder) {
     const std::lock_guard lock(mutex_);

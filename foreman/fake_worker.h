@@ -10,7 +10,7 @@ namespace gantry {
 class FakeWorker final : public Worker {
  public:
   FakeWorker(FakeHost& host, std::string model, FakeScript script)
-      : host_(host), script_(script), model_(std::move(model)) {
+      : host_(host), script_(script), model_(std::move(model)), address_(script.address) {
     const std::lock_guard lock(host_.mutex_);
     pid_ = host_.next_pid_++;
     ++host_.starts_[model_];
@@ -38,7 +38,7 @@ class FakeWorker final : public Worker {
   }
   const http::Address& address() const override { return address_; }
   [[nodiscard]] Result<std::vector<Segment>> transcribe(
-      const std::string&, const http::Cancel&,
+      const Hearing&, const http::Cancel&,
       const std::function<void(const Segment&, Progress)>&) override {
     return std::vector<Segment>{};
   }

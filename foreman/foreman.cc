@@ -10,15 +10,22 @@
 
 #include "base/ids.h"
 #include "base/limits.h"
+#include "config/demand_keys.h"
+#include "config/npu_worker_config.h"
+#include "foreman/device_names.h"
 #include "foreman/events.h"
 #include "foreman/job_state.h"
 #include "foreman/leftovers.h"
+#include "foreman/modes.h"
 #include "foreman/pruner.h"
 #include "foreman/restore.h"
 #include "foreman/roster.h"
+#include "foreman/router.h"
 #include "foreman/runner.h"
 #include "foreman/sampler.h"
 #include "foreman/sha256.h"
+#include "foreman/standing.h"
+#include "model/voice_keys.h"
 #include "plan/levers.h"
 
 namespace gantry {
@@ -30,27 +37,6 @@ constexpr Millis kStrangersKept{10'000};
 
 Error stopping_error() {
   return {Code::kUnavailable, "the daemon is stopping", "start it again"};
-}
-
-// ggml names a device by its backend and its number there: "CUDA0", "ROCm1", "Vulkan0".
-std::vector<std::pair<std::string, std::string>> device_environment(const Device& device) {
-  const size_t digits = device.backend.find_first_of("0123456789");
-  if (digits == std::string::npos) return {};
-  const std::string kind = device.backend.substr(0, digits), number = device.backend.substr(digits);
-  if (kind == "CUDA") return {{"CUDA_VISIBLE_DEVICES", number}};
-  if (kind == "ROCm") return {{"HIP_VISIBLE_DEVICES", number}};
-  if (kind == "Vulkan") return {{"GGML_VK_VISIBLE_DEVICES", number}};
-  return {};
-}
-
-// What a device is called among all daemons of the machine (docs/queue.md).
-std::map<std::string, std::string> device_identities(const Machine& machine) {
-  std::map<std::string, std::string> names = {{"cpu", "host"}};
-  for (const Device& device : machine.devices) {
-    if (device.kind == DeviceKind::kCpu) continue;
-    names[device.name] = device.bus.empty() ? "name:" + device.backend : "pci:" + device.bus;
-  }
-  return names;
 }
 
 // Opened, not read: whether this user may is the question.
@@ -97,7 +83,10 @@ struct Foreman::Parts {
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<EngineAnswers> engine;
   std::unique_ptr<Roster> roster;
+  std::unique_ptr<Modes> modes;
+  std::unique_ptr<Router> router;
   std::unique_ptr<Runner> runner;
+  std::unique_ptr<Standing> npu_worker;
   Mutex rng_mutex;
   Rng rng = Rng::from_system();
   std::atomic<bool> stopping{false};
@@ -173,10 +162,17 @@ Result<void> Foreman::begin() {
   p.roster = std::make_unique<Roster>(RosterOptions{&p.os, &options.config, &p.machine,
                                                     p.store.get(), options.cards, &p.clock,
                                                     p.engine.get()});
+  p.modes = std::make_unique<Modes>(ModesOptions{&options.config, p.roster.get(),
+                                                 p.scheduler.get(), p.store.get(),
+                                                 options.live.get(), &p.clock, p.log});
+  p.router = std::make_unique<Router>(options.config, *p.roster, *p.scheduler, *p.modes, *p.log);
   p.runner = std::make_unique<Runner>(RunnerOptions{
       &p.os, &p.clock, p.log, p.store.get(), p.inputs.get(), p.pruner.get(), &p.events, this,
       &options.executors, p.jobs_dir, options.job_threads});
   p.runner->start();
+  p.npu_worker = keep_npu_worker(options.config, p.clock, *p.log, [this](const http::Cancel& c) {
+    return open(kNpuWorker, c, true, true);
+  });
   return {};
 }
 
@@ -283,6 +279,7 @@ Result<void> Foreman::recover() {
 void Foreman::stop() {
   Parts& p = *parts_;
   if (p.stopping.exchange(true)) return;
+  if (p.npu_worker) p.npu_worker->stop();
   if (p.runner) p.runner->begin_stop();
   if (p.scheduler) p.scheduler->shutdown();
   if (p.runner) p.runner->finish_stop();
@@ -291,23 +288,21 @@ void Foreman::stop() {
 // A queue that cannot be read is not known to be empty.
 bool Foreman::idle() {
   const Result<JobTally> tally = parts_->store->tally();
-  return tally && tally->unfinished() == 0 && parts_->scheduler->in_use() == 0;
+  const uint32_t own = parts_->npu_worker ? parts_->npu_worker->holds() : 0;
+  return tally && tally->unfinished() == 0 && parts_->scheduler->in_use() <= own;
 }
 
 Result<std::unique_ptr<Session>> Foreman::open(const std::string& model,
-                                               const http::Cancel& cancel, bool trusted) {
+                                               const http::Cancel& cancel, bool trusted,
+                                               bool stays) {
   Parts& p = *parts_;
   if (p.stopping) return fail(stopping_error());
   const Runner::Ways ways = p.runner->ways_of(cancel);
-  Result<Loadable> loadable = p.roster->find(model + ways.device + ways.shortage, trusted);
-  if (!loadable && !ways.device.empty() && loadable.error().code == Code::kUsage) {
-    // It can never be there: the hint is for the job's other models.
-    loadable = p.roster->find(model + ways.shortage, trusted);
-  }
-  if (!loadable) return fail(loadable.error());
   Result<std::unique_ptr<Session>> session =
-      p.scheduler->open(*loadable, cancel, p.runner->priority_of(cancel), p.runner->is_job(cancel));
-  if (session) p.runner->uses_device(cancel, (*session)->device());
+      p.router->open({model, ways.device, ways.shortage, trusted, stays || ways.stays,
+                      p.runner->priority_of(cancel), p.runner->is_job(cancel)},
+                     cancel);
+  if (session) p.runner->answered_by(cancel, **session);
   return session;
 }
 
@@ -375,6 +370,11 @@ Result<std::unique_ptr<DeviceLease>> Foreman::lease(const LeaseWish& wish,
 }
 
 // ffmpeg's bytes are asked for only when the small decoder has refused.
+std::string Foreman::detector_of(const std::string& model) const {
+  const Result<ModelConfig> config = parts_->roster->resolve(model, true);
+  return config && config->vad == "silero" ? std::string(kSileroModel) : std::string();
+}
+
 Result<StepReport> Foreman::decode(const std::string& file, const std::string& wav,
                                    const http::Cancel& cancel) {
   Result<StepReport> report = decode_with(MediaTool::kSmall, file, wav, cancel);
@@ -438,8 +438,15 @@ Result<void> Foreman::check_wishes(const JobSpec& spec) const {
   for (size_t i = 0; i < spec.shortage.size(); ++i) {
     const std::string& word = spec.shortage[i];
     if (Result<Shortage> parsed = parse_shortage(word); !parsed) return fail(parsed.error());
-    if (word == "cloud") {
-      return fail(Code::kUsage, "this daemon sends nothing away", "wait, shrink, cpu or refuse");
+    if (word == "cloud" && !cloud_is_last(spec.shortage)) {
+      return fail(Code::kUsage, "cloud is the last way out", "name it last, or before refuse");
+    }
+    if (word == "cloud" && spec.stays) {
+      return fail(Code::kUsage, "a private job does not go to the cloud", "one of the two");
+    }
+    if (word == "cloud" && std::ranges::none_of(parts_->options.config.models, is_relay)) {
+      return fail(Code::kUsage, "this daemon sends nothing away",
+                  "wait, shrink, cpu or refuse; or a relay in the configuration (docs/cli.md)");
     }
     const auto first = std::ranges::find(spec.shortage, word);
     if (static_cast<size_t>(first - spec.shortage.begin()) != i) {
@@ -674,6 +681,7 @@ std::vector<ModelStatus> Foreman::models() {
       known->grown = used.grown;
     }
   }
+  if (parts_->npu_worker) parts_->npu_worker->tell(&all);
   return all;
 }
 
@@ -748,15 +756,30 @@ std::vector<LoadSeen> Foreman::last_loads() {
       .value_or(std::vector<LoadSeen>{});
 }
 
+std::vector<ModeStatus> Foreman::modes() { return parts_->modes->status(); }
+
+Result<ModeStatus> Foreman::set_mode(const std::string& model, std::optional<Mode> mode) {
+  return parts_->modes->set(model, mode);
+}
+
 Result<void> Foreman::load(const std::string& model, bool trusted) {
   const http::Cancel never{false};
   Result<std::unique_ptr<Session>> session = open(model, never, trusted);
   if (!session) return fail(session.error());
-  return {};
+  if ((*session)->why().empty() || (*session)->device() != kCloudDevice) return {};
+  return fail(Code::kDoesNotFit, (*session)->why(), (*session)->model() + " answers for it");
 }
 
 Result<void> Foreman::unload(const std::string& model) {
   const std::string name = parts_->roster->canonical(model);
+  const Result<ModelConfig> known_as = parts_->roster->resolve(name, true);
+  for (const std::string& member : known_as ? known_as->one_of : std::vector<std::string>{}) {
+    (void)parts_->scheduler->unload(parts_->roster->canonical(member));  // where it is there
+  }
+  if (parts_->npu_worker && name == kNpuWorker) {
+    return fail(Code::kConflict, "npu-worker runs as long as the daemon does",
+                "remove npu_worker from the configuration, and start the daemon again");
+  }
   Result<void> gone = parts_->scheduler->unload(name);
   if (gone || gone.error().code != Code::kNotFound) return gone;
   const std::vector<ModelStatus> known = parts_->roster->models();

@@ -66,8 +66,9 @@ class Foreman final : public ForemanClient {
   bool idle();
 
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model,
-                                                      const http::Cancel& cancel,
-                                                      bool trusted) override;
+                                                      const http::Cancel& cancel, bool trusted,
+                                                      bool stays = false) override;
+  std::string detector_of(const std::string& model) const override;
   [[nodiscard]] Result<StepReport> decode(const std::string& file, const std::string& wav,
                                           const http::Cancel& cancel) override;
   [[nodiscard]] Result<std::unique_ptr<DeviceLease>> lease(const LeaseWish& wish,
@@ -90,6 +91,9 @@ class Foreman final : public ForemanClient {
   std::vector<ModelStatus> models() override;
   std::vector<LedgerStatus> ledger() override;
   std::vector<LeaseStatus> leases() override;
+  std::vector<ModeStatus> modes() override;
+  [[nodiscard]] Result<ModeStatus> set_mode(const std::string& model,
+                                            std::optional<Mode> mode) override;
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string& model,
                                                       uint32_t limit) override;
   std::vector<LoadSeen> last_loads() override;

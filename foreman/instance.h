@@ -43,11 +43,14 @@ class Scheduler::KeptWorker final : public Worker {
   }
   const http::Address& address() const override { return worker_->address(); }
   [[nodiscard]] Result<std::vector<Segment>> transcribe(
-      const std::string& wav, const http::Cancel& cancel,
+      const Hearing& hearing, const http::Cancel& cancel,
       const std::function<void(const Segment&, Progress)>& on_segment) override {
-    Result<std::vector<Segment>> heard = worker_->transcribe(wav, cancel, on_segment);
+    Result<std::vector<Segment>> heard = worker_->transcribe(hearing, cancel, on_segment);
     if (!heard && verdict()) return fail(*verdict());
     return heard;
+  }
+  std::vector<EncoderChange> encoder_changes() const override {
+    return worker_->encoder_changes();
   }
   [[nodiscard]] Result<void> alive() override {
     if (const std::optional<Error> why = verdict()) return fail(*why);
@@ -135,6 +138,8 @@ struct Scheduler::Request {
   Model* model = nullptr;       // absent: bytes alone
   Instance* served = nullptr;   // with a session booked for it
   Token token = 0;              // of bytes alone
+  const Patience* patience = nullptr;
+  Millis since{0};              // in line
   std::optional<Error> error;
   bool done = false;
 };

@@ -41,6 +41,7 @@ struct JobSpec {
   std::vector<std::string> names = {};  // of kept files that have others than `files` says
   std::string device = {};         // where its models are to compute; empty: as they are planned
   std::vector<std::string> shortage = {};  // words for what does not fit; empty: the models' own
+  bool stays = false;              // nothing of it leaves this machine ("private")
 };
 
 // How many jobs there are of each state.
@@ -70,6 +71,7 @@ struct Job {
   std::string result_sha256;
   std::optional<Error> error;  // when failed, or of the last attempt
   std::string evidence;        // JSON list: each attempt that a worker did not survive
+  std::string answered;        // JSON list: the models that answered, where, and why they did
   std::string waits_for;       // of a waiting one: "2 jobs", "2026-01-31T22:00:00.000Z"
   WallTime submitted{}, started{}, finished{};
   double progress = 0;  // 0..1, not durable

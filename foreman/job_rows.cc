@@ -14,7 +14,7 @@ const std::string_view kSelectJobs =
     " coalesce(result_file,''), coalesce(result_sha256,''), error_code, error_message,"
     " error_remedy, submitted_ms, coalesce(started_ms,0), coalesce(finished_ms,0),"
     " not_before_ms, coalesce(deadline_ms,0), attempts_max, blockers, coalesce(evidence,''), seq,"
-    " device_hint, shortage FROM jobs ";
+    " device_hint, shortage, stays, answered FROM jobs ";
 
 namespace {
 
@@ -81,6 +81,8 @@ Job read_job(const Statement& row) {
   job.evidence = row.text(20);
   job.spec.device = row.text(22);
   job.spec.shortage = words_of(row.text(23));
+  job.spec.stays = row.integer(24) != 0;
+  job.answered = row.text(25);
   if (job.state == JobState::kDone) job.progress = 1;
   return job;
 }

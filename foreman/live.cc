@@ -14,6 +14,17 @@ namespace {
 
 constexpr const char* kHost = "cpu";
 
+// "some avg10=1.25 avg60=0.40 avg300=0.10 total=99"; zero where the kernel does not tell.
+double stalled_share(const std::string& pressure) {
+  constexpr std::string_view kSome = "some avg10=";
+  const size_t at = pressure.find(kSome);
+  double share = 0;
+  if (at == std::string::npos) return 0;
+  const char* end = pressure.data() + pressure.size();
+  const auto read = std::from_chars(pressure.data() + at + kSome.size(), end, share);
+  return read.ec == std::errc{} ? share : 0;
+}
+
 class RealLive final : public Live {
  public:
   RealLive(Os& os, const Machine& machine, const Config& config, std::string worker_exe)
@@ -31,6 +42,8 @@ class RealLive final : public Live {
       if (!memory) continue;
       const Bytes total = host_total(*memory);
       found.push_back({kHost, memory->usable() - reserve_of(config_, kHost, total), {}});
+      found.back().temperature_c = read_cpu_temperature(os_);
+      found.back().stalled = stalled_share(read_fact(os_, "/proc/pressure/memory"));
     }
     if (accelerators && !worker_exe_.empty()) add_accelerators(devices, &found);
     return found;
@@ -73,6 +86,7 @@ class RealLive final : public Live {
       if (same == now->devices.end()) continue;
       const Bytes kept = reserve_of(config_, known.name, known.total);
       found->push_back({known.name, same->free - kept, same->holders});
+      found->back().hot = std::ranges::find(same->throttled, "heat") != same->throttled.end();
     }
   }
 

@@ -18,6 +18,9 @@ struct LiveDevice {
   std::string device;  // "cpu" stands for host memory
   Bytes free;          // less the reserve
   std::vector<Holder> holders;  // as far as the system tells; host memory: see largest_holder
+  bool hot = false;             // slower now for its heat, as its driver says
+  std::optional<double> temperature_c = {};  // of the processor
+  double stalled = 0;  // of host memory: per cent of the last 10 s in which something waited for it
 };
 
 // Thread-safe.

@@ -58,6 +58,13 @@ TEST(Live, HostMemoryIsReadEachTime) {
   EXPECT_EQ(live->look({"cpu"}).at(0).free, GiB(9));
   os.files["/proc/meminfo"] = meminfo(GiB(16), GiB(3));
   EXPECT_EQ(live->look({"cpu"}).at(0).free, GiB(2));
+  EXPECT_EQ(live->look({"cpu"}).at(0).stalled, 0);
+  EXPECT_FALSE(live->look({"cpu"}).at(0).temperature_c);
+  os.files["/proc/pressure/memory"] = "some avg10=12.50 avg60=1.00 avg300=0.20 total=99\n"
+                                      "full avg10=3.00 avg60=0.00 avg300=0.00 total=9\n";
+  EXPECT_EQ(live->look({"cpu"}).at(0).stalled, 12.5);
+  os.files["/proc/pressure/memory"] = "some avg10=much\n";
+  EXPECT_EQ(live->look({"cpu"}).at(0).stalled, 0);
   os.files["/proc/meminfo"] = "nonsense";
   EXPECT_TRUE(live->look({"cpu"}).empty());  // an unknown fact stops nobody
   EXPECT_TRUE(live->look({"gpu0"}).empty());  // no probe, no fact

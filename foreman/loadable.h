@@ -13,6 +13,8 @@
 
 namespace gantry {
 
+constexpr const char* kCloudDevice = "cloud";  // where a relay's answers come from
+
 // What has to be known of a model to load it.
 struct Loadable {
   std::string name;
@@ -27,6 +29,7 @@ struct Loadable {
   Millis ttl{0};       // idle time before it is unloaded; 0: never
   Growth growth = Growth::kWarn;
   std::vector<Shortage> shortage;  // what to do when others hold the memory; empty: wait
+  std::string why;          // of one request: why it is this model that answers it
   WorkerSpec spec;
 };
 

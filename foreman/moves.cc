@@ -269,12 +269,13 @@ Result<JobState> Store::revive(const std::string& id, WallTime now) {
   return was;
 }
 
-Result<void> Store::set_device(const std::string& id, Token token, const std::string& device) {
+Result<void> Store::set_device(const std::string& id, Token token, const std::string& device,
+                               const std::string& answered) {
   return write("device", "record the job's device", [&]() -> Result<void> {
     Result<void> set = database_
-                           ->prepare("UPDATE jobs SET device=? WHERE id=? AND state='running'"
-                                     " AND token=?", "record the job's device")
-                           .bind(device).bind(id).bind(token).run();
+                           ->prepare("UPDATE jobs SET device=?, answered=? WHERE id=?"
+                                     " AND state='running' AND token=?", "record the job's device")
+                           .bind(device).bind(answered).bind(id).bind(token).run();
     if (set && database_->changes() != 1) return fail(gone_error(id));
     return set;
   });

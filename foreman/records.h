@@ -50,6 +50,17 @@ struct Checkpoint {
   std::string sha256;
 };
 
+// How much work a model made of sound on one device, over its last uses: what came later counts
+// more, and a long recording more than a short one.
+struct HeardPace {
+  std::string fingerprint;  // of its file and settings
+  std::string model, device;
+  double sound_s = 0, work_s = 0;
+  WallTime at{};            // of the last one
+  double factor() const { return work_s / sound_s; }  // of work for a second of sound
+};
+constexpr double kPaceKept = 0.8;  // of what was known, with each further use
+
 struct LeaseRow {
   Token token = 0;
   std::string device;

@@ -2,10 +2,12 @@
 #include "foreman/roster.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "base/limits.h"
+#include "config/npu_worker_config.h"
 #include "foreman/engine_plan.h"
 #include "foreman/household.h"
 #include "foreman/voice_bytes.h"
@@ -17,6 +19,9 @@ namespace {
 
 // Requests at once to an external command that declares nothing: it queues them itself.
 constexpr uint32_t kCommandSlots = 8;
+// Pieces of a recording at once, where nobody says and there are two processors: while one piece
+// waits for memory or for its encoder, another computes.
+constexpr uint32_t kPiecesAtOnce = 3;
 constexpr const char* kHostDevice = "cpu";
 constexpr std::string_view kDeviceWay = "device=", kShortageWay = "shortage=";
 
@@ -24,7 +29,7 @@ std::string kind_of(const ModelConfig& model, const Wish& wish) {
   if (!model.kind.empty()) return model.kind;
   if (wish.engine == EngineKind::kCommand) return "command";
   if (wish.engine == EngineKind::kWhisper) return "speech";
-  if (wish.mmproj) return "vision";
+  if (wish.mmproj && wish.mmproj->image_size > 0) return "vision";
   if (wish.card && wish.card->kv.empty()) return "embedding";  // an encoder keeps no cache
   return "language";
 }
@@ -43,7 +48,7 @@ Wish wish_of(const ModelConfig& model, const std::optional<Cards>& cards) {
                 : speech           ? EngineKind::kWhisper
                                    : EngineKind::kLlama;
   wish.context = model.context.value_or(0);
-  wish.parallel = speech || voice ? 1 : model.parallel.value_or(1);
+  wish.parallel = voice ? 1 : model.parallel.value_or(1);
   wish.cache_k = model.cache_k.value_or(CacheType::kF16);
   wish.cache_v = model.cache_v.value_or(CacheType::kF16);
   // Less memory at the same speed or better; a quantised V needs it besides.
@@ -72,9 +77,19 @@ Error does_not_fit(const Wish& wish, const Plan& plan) {
 
 // Settings and files that a measurement holds for.
 std::string fingerprint_of(const Wish& wish, const std::string& identity) {
-  return fmt::format("{}|{}|{}|c{}|p{}|{}|{}|u{}|f{}", wish.name, static_cast<int>(wish.engine),
+  return fmt::format("{}|{}|{}|c{}|p{}|{}|{}|u{}|f{}{}", wish.name, static_cast<int>(wish.engine),
                      identity, wish.context, wish.parallel, cache_type_name(wish.cache_k),
-                     cache_type_name(wish.cache_v), wish.ubatch, wish.flash_attention ? 1 : 0);
+                     cache_type_name(wish.cache_v), wish.ubatch, wish.flash_attention ? 1 : 0,
+                     wish.openvino_encoder ? "|ov" : "");
+}
+
+// Of a language model that is to write down what it hears.
+Result<void> check_ears(const ModelConfig& model, const Wish& wish) {
+  const bool hears = wish.mmproj && !wish.mmproj->audio_projector.empty();
+  if (model.kind != "speech" || wish.engine != EngineKind::kLlama || hears) return {};
+  return fail(Code::kUnsupported, model.name + " is a language model that hears nothing",
+              wish.mmproj ? "name the mmproj with its audio encoder; this one has none"
+                          : "name the mmproj with its audio encoder");
 }
 
 const Need* host_need(const Placement& placement) {
@@ -267,7 +282,7 @@ Result<Placement> Roster::place(const Wish& wish, const Shares* rooms) const {
   if (!planned->fits || planned->models.empty()) return fail(does_not_fit(wish, *planned));
   if (planned->models.front().cloud) {
     return fail(Code::kDoesNotFit, wish.name + " does not fit here and is to go to the cloud",
-                "call its endpoint from there; this daemon sends nothing away");
+                "name a relay for it with `cloud:`, or give it another way out");
   }
   return planned->models.front();
 }
@@ -293,7 +308,8 @@ Result<Placement> Roster::place_command(Wish wish, const Learnt& learnt,
     wish.declared = with_margin(seen);
   } else if (seen > *wish.declared) {
     wish.declared = seen;
-  } else if (learnt.loads >= kLoadsToLower) {
+  } else if (learnt.loads >= kLoadsToLower && wish.name != kNpuWorker) {
+    // What the NPU worker's own processes hold is not in what was seen of it.
     wish.declared = std::min(*wish.declared, with_margin(seen));
   }
   const Bytes budget = *demand_.ram->bytes;
@@ -339,7 +355,7 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   Loadable out;
   out.name = model.name;
   out.kind = kind_of(model, wish);
-  out.device = kHostDevice;
+  out.device = is_relay(model) ? kCloudDevice : kHostDevice;
   for (const Need& need : placement.needs) {
     out.shares.push_back({need.device, need.total()});
     if (need.device == kHostDevice) continue;
@@ -351,7 +367,12 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   }
   keep_apart(*options_.config, *options_.machine, model, &out);
   const bool command = wish.engine == EngineKind::kCommand;
-  out.slots = std::max(1U, command ? model.parallel.value_or(kCommandSlots) : wish.parallel);
+  // Of speech one recording at a time, several of its pieces at once.
+  const bool hears = wish.engine == EngineKind::kLlama && out.kind == "speech";
+  const bool one = wish.engine == EngineKind::kWhisper || hears;
+  out.slots = std::max(1U, command ? model.parallel.value_or(kCommandSlots)
+                           : one   ? 1
+                                   : wish.parallel);
   out.ttl = std::chrono::seconds(model.ttl_s.value_or(options_.config->idle_unload_s));
   out.growth = model.growth.value_or(options_.config->growth);
   out.shortage = wish.shortage;
@@ -370,16 +391,39 @@ Loadable Roster::loadable(const ModelConfig& model, const Wish& wish, Placement 
   out.spec.env = model.env;
   out.spec.voice = {model.voice.engine, model.voice.options, model.voice.voices,
                     {model.voice.speakers, model.voice.threshold}};
+  if (hears) out.spec.voice.engine = out.kind;
+  // On an accelerator of ggml's the encoder is as fast as anywhere.
+  const bool automatic = model.encoder.empty() || model.encoder == "auto";
+  if (wish.openvino_encoder && !(automatic && placement.layers.resident > 0)) {
+    out.spec.encoder = automatic ? "auto" : model.encoder;
+  }
   out.spec.cache_k = placement.cache_k;
   out.spec.cache_v = placement.cache_v;
   out.spec.parallel = wish.parallel;
   out.spec.ubatch = placement.ubatch;
   out.spec.placement = std::move(placement);
   out.spec.flash_attention = wish.flash_attention;
+  if (command && (out.kind == "speech" || out.kind == "voice" || out.kind == "diarization")) {
+    out.spec.voice.engine = out.kind;  // which answers its command must give
+    // One request at a time, as our own engines for sound, unless its user says more.
+    out.slots = std::max(1U, model.parallel.value_or(1));
+  }
   return out;
 }
 
+// Where nobody says, an NPU encodes, which nothing else here computes on.
+bool Roster::by_openvino(const ModelConfig& model, const Wish& wish) const {
+  if (wish.engine != EngineKind::kWhisper || model.encoder == "none") return false;
+  if (!model.encoder.empty() && model.encoder != "auto") return true;
+  return std::ranges::any_of(options_.machine->devices,
+                             [](const Device& d) { return d.kind == DeviceKind::kNpu; });
+}
+
 Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity) {
+  if (!model.one_of.empty()) {
+    return fail(Code::kUsage, model.name + " is one of several models",
+                "name one of them: " + fmt::format("{}", fmt::join(model.one_of, ", ")));
+  }
   if (!model.cmd.empty()) {
     Wish command = wish_of(model, std::nullopt);
     if (Result<void> set = set_demand(model.demand, &command); !set) return fail(set.error());
@@ -394,11 +438,13 @@ Result<Wish> Roster::wish(const ModelConfig& model, const std::string& identity)
   Result<Cards> read = cards(model, identity);
   if (!read) return fail(read.error());
   Wish wish = wish_of(model, *read);
+  if (Result<void> ears = check_ears(model, wish); !ears) return fail(ears.error());
   if (Result<void> done = add_companions(model, &wish); !done) return fail(done.error());
   Result<StreamWish> stream =
       parse_stream_wish(model.stream.empty() ? options_.config->stream : model.stream);
   if (!stream) return fail(stream.error());
   wish.stream = *stream;
+  wish.openvino_encoder = by_openvino(model, wish);
   if (Result<void> set = set_demand(model.demand, &wish); !set) return fail(set.error());
   return with_alternatives(model, std::move(wish));
 }
@@ -454,8 +500,18 @@ Result<Loadable> Roster::find(const std::string& name, bool trusted, const Share
   if (!identity) return fail(identity.error());
   Result<Wish> wish = this->wish(*model, *identity);
   if (!wish) return fail(wish.error());
-  const std::string asked = fingerprint_of(*wish, *identity);
+  // Several pieces at once are our idea, not the user's: plans for others count one, which is tried
+  // where several do not fit.
+  const bool several = wish->engine == EngineKind::kWhisper && !model->parallel &&
+                       options_.machine->cpu.threads >= 2;
+  if (several) wish->parallel = kPiecesAtOnce;
+  std::string asked = fingerprint_of(*wish, *identity);
   Result<Corrected> corrected = place_as_measured(*wish, asked, rooms);
+  if (!corrected && several && corrected.error().code == Code::kDoesNotFit) {
+    wish->parallel = 1;
+    asked = fingerprint_of(*wish, *identity);
+    corrected = place_as_measured(*wish, asked, rooms);
+  }
   if (!corrected) return fail(corrected.error());
   Loadable found = loadable(*model, *wish, std::move(corrected->placement));
   found.fingerprint = corrected->fingerprint;
@@ -497,6 +553,7 @@ std::vector<ModelStatus> Roster::models() {
     status.name = model.name;
     status.kind = model.kind.empty() && !model.cmd.empty() ? "command" : model.kind;
     status.state = "unloaded";
+    status.one_of = model.one_of;
   }
   std::vector<ModelStatus> out;
   for (auto& [name, status] : all) out.push_back(std::move(status));

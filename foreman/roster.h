@@ -41,6 +41,8 @@ class Roster {
   // Into `rooms` instead of the budgets, where memory is short just now.
   [[nodiscard]] Result<Loadable> find(const std::string& name, bool trusted,
                                       const Shares* rooms = nullptr);
+  // As it is configured, with the name that find() gives it. kNotFound; kUsage: no such way.
+  [[nodiscard]] Result<ModelConfig> resolve(const std::string& name, bool trusted) const;
   // What a plan of it starts from: its file's facts and its settings.
   [[nodiscard]] Result<Wish> wish(const std::string& name, bool trusted);
   // plan() with the engine's own bytes where its models are files that it can be asked about; the
@@ -60,7 +62,6 @@ class Roster {
     Cards cards;
   };
 
-  [[nodiscard]] Result<ModelConfig> resolve(const std::string& name, bool trusted) const;
   [[nodiscard]] Result<ModelConfig> resolve_plain(const std::string& name, bool trusted) const;
   [[nodiscard]] Result<std::string> identity(const ModelConfig& model) const;
   [[nodiscard]] Result<Cards> cards(const ModelConfig& model, const std::string& identity);
@@ -77,6 +78,7 @@ class Roster {
                                                 const Shares* rooms) const;
   [[nodiscard]] Result<std::optional<Learnt>> learnt(const std::string& fingerprint) const;
   [[nodiscard]] Result<void> add_companions(const ModelConfig& model, Wish* wish);
+  bool by_openvino(const ModelConfig& model, const Wish& wish) const;
   [[nodiscard]] Result<Wish> with_alternatives(const ModelConfig& model, Wish wish);
   [[nodiscard]] Result<std::vector<Need>> ask_engine(const Wish& wish,
                                                      const Placement& placement) const;

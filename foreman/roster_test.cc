@@ -177,6 +177,35 @@ TEST_F(RosterTest, PicturesAreNoLargerThanPlanned) {
   }
 }
 
+TEST_F(RosterTest, ALanguageModelHearsWithAnEncoderOfSoundAlone) {
+  ModelCard ears;
+  ears.architecture = "clip";
+  ears.layers = ears.audio_layers = 2, ears.embd = 64, ears.heads = 4, ears.ffn = 128;
+  ears.audio_projector = "qwen3a", ears.audio_mels = 128, ears.audio_channels = 480;
+  cards_["ears.gguf"] = ears;
+  ModelConfig& model = add("asr", language_card());
+  model.mmproj = bench_.file("ears.gguf", "ears");
+  EXPECT_EQ(find("asr").kind, "language");
+  EXPECT_EQ(find("asr").spec.voice.engine, "");
+  const Bytes without = on_device(find("asr").shares, "cpu");
+  model.kind = "speech";
+  model.parallel = 4;
+  const Loadable found = find("asr");
+  EXPECT_EQ(found.spec.engine, EngineKind::kLlama);
+  EXPECT_EQ(found.spec.voice.engine, "speech");
+  EXPECT_EQ(found.spec.mmproj, model.mmproj);
+  EXPECT_EQ(found.slots, 1U);
+  EXPECT_GT(without, MiB(20) + MiB(200));  // half a minute through 480 channels
+  model.mmproj.clear();
+  EXPECT_EQ(roster_->find("asr", false).error().code, Code::kUnsupported);
+  model.mmproj = bench_.file("eyes.gguf", "eyes");
+  ears.audio_projector.clear();
+  cards_["eyes.gguf"] = ears;
+  const auto blind = roster_->find("asr", false);
+  ASSERT_FALSE(blind);
+  EXPECT_NE(blind.error().remedy.find("this one has none"), std::string::npos);
+}
+
 TEST_F(RosterTest, SettingsReachTheWorker) {
   ModelConfig& model = add("talk", language_card());
   model.context = 512;
@@ -194,6 +223,70 @@ TEST_F(RosterTest, SettingsReachTheWorker) {
   EXPECT_TRUE(found.spec.flash_attention);  // a quantised V needs it
   EXPECT_EQ(found.spec.env.size(), 1U);
   EXPECT_EQ(found.spec.file, model.file);
+}
+
+TEST_F(RosterTest, PiecesOfARecordingAtOnce) {
+  bench_.machine.cpu.threads = 4;
+  add("hear", speech_card());
+  restart();
+  const Loadable three = find("hear");
+  EXPECT_EQ(three.spec.parallel, 3U);
+  EXPECT_EQ(three.slots, 1U);  // recordings wait for each other
+  bench_.config.models.back().parallel = 1;
+  restart();
+  const Loadable one = find("hear");
+  EXPECT_EQ(one.spec.parallel, 1U);
+  EXPECT_LT(on_device(one.shares, "cpu"), on_device(three.shares, "cpu"));
+  EXPECT_NE(one.fingerprint, three.fingerprint);
+
+  // Where only one fits, nobody is refused who did not insist.
+  const Bytes room = on_device(one.shares, "cpu") + MiB(1);
+  ASSERT_LT(room, on_device(three.shares, "cpu"));
+  bench_.config.ram_budget = Budget{room, std::nullopt};
+  bench_.config.models.back().parallel.reset();
+  restart();
+  EXPECT_EQ(find("hear").spec.parallel, 1U);
+  bench_.config.models.back().parallel = 3;
+  restart();
+  const auto insisted = roster_->find("hear", false);
+  ASSERT_FALSE(insisted);
+  EXPECT_EQ(insisted.error().code, Code::kDoesNotFit);
+
+  bench_.config.ram_budget.reset();
+  bench_.config.models.back().parallel.reset();
+  bench_.machine.cpu.threads = 1;
+  restart();
+  EXPECT_EQ(find("hear").spec.parallel, 1U);
+}
+
+TEST_F(RosterTest, WhereASpeechModelEncodes) {
+  const auto encoder = [this](const std::string& word) {
+    bench_.config.models.clear();
+    add("hear", speech_card()).encoder = word;
+    restart();
+    return find("hear").spec.encoder;
+  };
+  EXPECT_EQ(encoder(""), "none");
+  const Loadable bare = find("hear");
+  EXPECT_EQ(encoder("auto"), "none");  // no NPU here
+  EXPECT_EQ(encoder("npu"), "npu");    // the worker says what became of that
+  EXPECT_EQ(encoder("cpu"), "cpu");
+  const Loadable openvino = find("hear");
+  EXPECT_GT(on_device(openvino.shares, "cpu"), on_device(bare.shares, "cpu"));
+  EXPECT_NE(openvino.fingerprint, bare.fingerprint);  // a history of its own
+
+  Device npu;
+  npu.name = "npu";
+  npu.kind = DeviceKind::kNpu;
+  bench_.machine.devices.push_back(npu);
+  EXPECT_EQ(encoder(""), "auto");
+  EXPECT_EQ(encoder("auto"), "auto");
+  EXPECT_EQ(encoder("none"), "none");
+  EXPECT_EQ(encoder("gpu"), "gpu");
+  bench_.config.models.clear();
+  add("talk", language_card()).encoder = "npu";
+  restart();
+  EXPECT_EQ(find("talk").spec.encoder, "none");
 }
 
 TEST_F(RosterTest, NamesAliasesPathsAndStrangers) {

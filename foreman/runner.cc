@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "foreman/job_state.h"
+#include "foreman/loadable.h"
 #include "foreman/sha256.h"
 
 namespace gantry {
@@ -23,6 +24,8 @@ constexpr Millis kDuePause{10'000};
 constexpr Millis kIdle = std::chrono::hours(1);
 // Less progress than this says nothing about the time that is left.
 constexpr double kTellingProgress = 0.02;
+// Different ones that are kept with a job: model, device and reason.
+constexpr size_t kAnswersMax = 32;
 
 bool is_retryable(Code code) {
   return code == Code::kWorkerFailed || code == Code::kUnavailable || code == Code::kTimeout;
@@ -51,7 +54,10 @@ Result<FileIdentity> identify(Os& os, const std::string& path) {
 class Runner::Active final : public JobContext {
  public:
   Active(Runner& runner, Claim claimed)
-      : claim(std::move(claimed)), runner_(runner), dir_(runner.job_dir(claim.job.id)) {}
+      : claim(std::move(claimed)),
+        answered(claim.job.answered),
+        runner_(runner),
+        dir_(runner.job_dir(claim.job.id)) {}
 
   ForemanClient& foreman() override { return *runner_.options_.foreman; }
   const Job& job() const override { return claim.job; }
@@ -117,7 +123,7 @@ class Runner::Active final : public JobContext {
 
   const Claim claim;
   http::Cancel cancel{false};
-  std::string device;  // under the runner's mutex
+  std::string device, answered;  // under the runner's mutex
 
  private:
   Runner& runner_;
@@ -199,7 +205,7 @@ void Runner::run_one(Claim claim) {
   options_.log->info("job_started", {{"job", job.id}, {"kind", job.spec.kind},
                                      {"attempt", std::to_string(job.attempts)}});
   // A cancel between the claim and the list above found nobody to tell; it may be pruned by now.
-  const Result<Job> now = options_.store->job(job.id);
+  const Result<Job> now = look(job.id);
   if (now ? now->state != JobState::kRunning : now.error().code == Code::kNotFound) {
     active.cancel = true;
   }
@@ -212,9 +218,21 @@ void Runner::run_one(Claim claim) {
   changed_.notify_all();
 }
 
+// A row that cannot be read is asked for again until the daemon stops: a cancelled job might go on
+// for hours, or one who watches it wait for ever.
+Result<Job> Runner::look(const std::string& id) {
+  for (;;) {
+    Result<Job> job = options_.store->job(id);
+    if (job || job.error().code == Code::kNotFound) return job;
+    options_.log->error("look_failed", {{"job", id}, {"error", job.error().message}});
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kStorePause, [&] { return stopping_; })) return job;
+  }
+}
+
 // What is to be told and cleaned once an attempt is over.
 void Runner::leave(const Job& job) {
-  Result<Job> now = options_.store->job(job.id);
+  Result<Job> now = look(job.id);
   if (!now && now.error().code == Code::kNotFound) {
     (void)options_.os->remove(job_dir(job.id));  // pruned before this attempt had begun
     options_.events->end(job.id);
@@ -313,13 +331,15 @@ void Runner::record_for_certain(Active& active, const Result<std::string>& outco
 
 Result<void> Runner::record(Active& active, const Result<std::string>& outcome) {
   const Claim& claim = active.claim;
-  std::string device;
+  std::string device, answered;
   {
     const std::lock_guard lock(mutex_);
     device = active.device;
+    answered = active.answered;
   }
-  if (!device.empty() && device != claim.job.device) {
-    Result<void> set = options_.store->set_device(claim.job.id, claim.token, device);
+  const bool news = device != claim.job.device || answered != claim.job.answered;
+  if (!device.empty() && news) {
+    Result<void> set = options_.store->set_device(claim.job.id, claim.token, device, answered);
     if (!set) return set;
   }
   if (outcome) return record_done(active, *outcome);
@@ -406,7 +426,7 @@ void Runner::cancelled(const std::string& id) {
     }
   }
   // Nobody runs it: its story ends here.
-  if (Result<Job> job = options_.store->job(id); job) {
+  if (Result<Job> job = look(id); job) {
     options_.events->add(id, state_event(job->state, *job, nullptr));
     options_.events->end(id);
     sweep(*job);
@@ -457,17 +477,44 @@ Runner::Ways Runner::ways_of(const http::Cancel& cancel) {
     if (!spec.shortage.empty()) {
       ways.shortage = fmt::format("#shortage={}", fmt::join(spec.shortage, ","));
     }
+    ways.stays = spec.stays;
   }
   return ways;
 }
 
-void Runner::uses_device(const http::Cancel& cancel, const std::string& device) {
-  const std::lock_guard lock(mutex_);
-  for (Active* active : active_) {
-    if (&active->cancel != &cancel || active->device == device) continue;
-    active->device = device;
-    options_.events->add(active->claim.job.id, dump({{"type", "device"}, {"device", device}}));
+// What has left the machine is on the disk before a byte of it leaves; the rest is with the result.
+void Runner::answered_by(const http::Cancel& cancel, const Session& session) {
+  const std::string device = session.device();
+  const nlohmann::json answer = {
+      {"model", session.model()}, {"device", device}, {"why", session.why()}};
+  Active* job = nullptr;  // the caller's own: it does not end meanwhile
+  std::string answered;
+  {
+    const std::lock_guard lock(mutex_);
+    for (Active* active : active_) {
+      if (&active->cancel == &cancel) job = active;
+    }
+    if (job == nullptr) return;
+    if (job->device != device) {
+      job->device = device;
+      options_.events->add(job->claim.job.id, dump({{"type", "device"}, {"device", device}}));
+    }
+    nlohmann::json all = nlohmann::json::parse(job->answered, nullptr, false);
+    if (!all.is_array()) all = nlohmann::json::array();  // the first one
+    if (std::ranges::find(all, answer) != all.end() || all.size() >= kAnswersMax) return;
+    all.push_back(answer);
+    job->answered = answered = dump(all);
+    if (!session.why().empty()) {
+      nlohmann::json event = answer;
+      event["type"] = "answered_by";
+      options_.events->add(job->claim.job.id, dump(event));
+    }
   }
+  if (device != kCloudDevice) return;
+  const std::string& id = job->claim.job.id;
+  options_.log->info("job_sent_away", {{"job", id}, {"to", session.model()}});
+  Result<void> kept = options_.store->set_device(id, job->claim.token, device, answered);
+  if (!kept) options_.log->warn("answer_unrecorded", {{"error", kept.error().message}});
 }
 
 void Runner::tell_all(const std::string& event) {

@@ -61,9 +61,11 @@ class Runner {
   // wants them behind a model's name: "#device=gpu0", "#shortage=wait,cpu". Empty for none.
   struct Ways {
     std::string device, shortage;
+    bool stays = false;  // nothing of it leaves this machine
   };
   Ways ways_of(const http::Cancel& cancel);
-  void uses_device(const http::Cancel& cancel, const std::string& device);
+  // Whose session a job has been lent, where, and why: kept with the job.
+  void answered_by(const http::Cancel& cancel, const Session& session);
   void tell_all(const std::string& event);  // to watchers of all running jobs
 
   // Takes no more jobs and tells the running ones to end; they go back in line.
@@ -74,6 +76,7 @@ class Runner {
   class Active;
   void work();
   void run_one(Claim claim);
+  [[nodiscard]] Result<Job> look(const std::string& id);
   void leave(const Job& job);
   [[nodiscard]] Result<std::string> execute(Active& active);
   [[nodiscard]] Result<void> prepare(const Claim& claim);

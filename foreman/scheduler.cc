@@ -40,12 +40,13 @@ Error stopping_error() {
 class Scheduler::LentSession final : public Session {
  public:
   LentSession(Scheduler& scheduler, Instance& instance, Loadable loadable, double load_s,
-              bool durable)
+              bool durable, bool alone)
       : scheduler_(scheduler),
         instance_(instance),
         loadable_(std::move(loadable)),
         load_s_(load_s),
-        durable_(durable) {
+        durable_(durable),
+        alone_(alone) {
     for (const Share& share : loadable_.shares) predicted_ += share.bytes;
   }
   ~LentSession() override { scheduler_.close(instance_, durable_); }
@@ -55,10 +56,22 @@ class Scheduler::LentSession final : public Session {
   Bytes predicted() const override { return predicted_; }
   Bytes measured() const override { return instance_.probe.peak(); }
   double load_s() const override { return load_s_; }
+  std::string why() const override { return loadable_.why; }
   void decoded(uint64_t tokens, double seconds) override {
     const std::lock_guard lock(scheduler_.mutex_);
     instance_.tokens += tokens;
     instance_.decode_s += seconds;
+  }
+  void heard(double sound_s, double seconds) override {
+    {
+      const std::lock_guard lock(scheduler_.mutex_);
+      alone_ = alone_ && scheduler_.lent_ == 1;
+    }
+    const SchedulerOptions& options = scheduler_.options_;
+    Result<void> kept = options.store->add_pace({loadable_.fingerprint, loadable_.name,
+                                                 loadable_.device, sound_s, seconds,
+                                                 options.clock->wall()}, alone_);
+    if (!kept) options.log->warn("measurement_lost", {{"error", kept.error().message}});
   }
 
  private:
@@ -68,6 +81,7 @@ class Scheduler::LentSession final : public Session {
   Bytes predicted_;
   double load_s_;
   bool durable_;
+  bool alone_;  // of all sessions, when it was lent
 };
 
 class Scheduler::LentBytes final : public Hold {
@@ -119,20 +133,25 @@ Scheduler::~Scheduler() {
 }
 
 Result<std::unique_ptr<Session>> Scheduler::open(const Loadable& model, const http::Cancel& cancel,
-                                                 int priority, bool durable) {
+                                                 int priority, bool durable,
+                                                 const Patience& patience) {
   Error last;
   for (int attempt = 0; attempt < kLendTries; ++attempt) {
-    Result<Lent> lent = open_once(model, cancel, priority);
+    Result<Lent> lent = open_once(model, cancel, priority, patience);
     if (!lent) return fail(lent.error());
+    lent->loadable.why = model.why;  // of this request, whoever had it loaded
     Instance& instance = *lent->instance;
     Result<void> alive = instance.alive();
     if (alive) {
-      if (durable) {
+      bool alone = false;
+      {
         const std::lock_guard lock(mutex_);
-        ++instance.jobs;
+        if (durable) ++instance.jobs;
+        alone = lent_ == 1;
       }
       return std::make_unique<LentSession>(*this, instance, std::move(lent->loadable),
-                                           lent->waited_for_load ? instance.load_s : 0.0, durable);
+                                           lent->waited_for_load ? instance.load_s : 0.0, durable,
+                                           alone);
     }
     last = alive.error();
     {
@@ -168,7 +187,7 @@ Result<Scheduler::Model*> Scheduler::model_locked(const Loadable& loadable) {
 }
 
 Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const http::Cancel& cancel,
-                                             int priority) {
+                                             int priority, const Patience& patience) {
   std::unique_lock lock(mutex_);
   if (!ledger_.could_hold(loadable.shares)) {
     return fail(Code::kDoesNotFit, fmt::format("{} needs more than the budget", loadable.name),
@@ -187,6 +206,7 @@ Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const htt
   Request request;
   request.model = *model;
   request.waiter.priority = priority;
+  if (patience) request.patience = &patience;
   if (Result<void> served = wait_locked(lock, request, cancel); !served) {
     return fail(served.error());
   }
@@ -234,6 +254,7 @@ Result<void> Scheduler::wait_locked(std::unique_lock<Mutex>& lock, Request& requ
                                     const http::Cancel& cancel) {
   if (stopping_) return fail(stopping_error());
   request.waiter.arrival = request.waiter.id = ++arrivals_;
+  request.since = options_.clock->steady();
   line_.push_back(&request);
   dispatch_locked();
   while (!request.done) {
@@ -241,6 +262,13 @@ Result<void> Scheduler::wait_locked(std::unique_lock<Mutex>& lock, Request& requ
       line_.remove(&request);
       dispatch_locked();  // others may not have to wait for it any more
       return fail(Code::kCancelled, "cancelled while waiting for a model");
+    }
+    const Patience* patience = request.patience;
+    if (patience != nullptr && !(*patience)(options_.clock->steady() - request.since)) {
+      line_.remove(&request);
+      dispatch_locked();
+      return fail(Code::kTimeout, request.model->loadable.name + " was not free in time",
+                  "wait longer, or let more of it run at once (`parallel`)");
     }
     changed_.wait_for(lock, kCancelPoll);
     // Nobody announces that a model has rested enough.
@@ -484,6 +512,15 @@ void Scheduler::end_late() {
 }
 
 std::vector<LeaseRow> Scheduler::leases() { return book_.rows(); }
+
+std::optional<Error> Scheduler::trouble(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  for (const std::unique_ptr<Model>& model : models_) {
+    const bool it = model->loadable.name == name && model->falls > 1 && rests_locked(*model);
+    if (it) return model->last_error;
+  }
+  return std::nullopt;
+}
 
 bool Scheduler::loaded(const std::string& name) {
   const std::lock_guard lock(mutex_);

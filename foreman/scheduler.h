@@ -31,9 +31,13 @@ class Scheduler {
 
   // kCancelled, kDoesNotFit, kUnavailable (stopping), kWorkerFailed and whatever starting gave.
   // `durable`: for a job. Its worker is hung when it uses no processor time for `hung_after`.
+  // kTimeout when `patience` has ended; empty: there is no limit.
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const Loadable& model,
                                                       const http::Cancel& cancel, int priority,
-                                                      bool durable = false);
+                                                      bool durable = false,
+                                                      const Patience& patience = {});
+  // What its worker died of, while it rests because that was not the first time.
+  std::optional<Error> trouble(const std::string& name);
   [[nodiscard]] Result<std::unique_ptr<Hold>> hold(const std::string& name, const HoldWish& wish,
                                                    const http::Cancel& cancel, int priority);
   // Returns when it is gone; waits for its sessions. kNotFound when it was never loaded.
@@ -45,6 +49,10 @@ class Scheduler {
   [[nodiscard]] Result<void> adopt(const LeaseRow& row);
   // Whether an idle load of it would find it there.
   bool loaded(const std::string& name);
+  // waits.cc: of these models, whichever way they go.
+  LineWaits waits(const std::vector<std::string>& names);
+  // Whether other programs leave it the memory that it needs, were it loaded now; or it is.
+  bool has_memory(const Loadable& model);
   std::vector<ModelStatus> models();  // those that were ever opened; without placement
   Bytes budget(const std::string& device);
   Bytes booked(const std::string& device);
@@ -73,7 +81,7 @@ class Scheduler {
     bool waited_for_load;
   };
   [[nodiscard]] Result<Lent> open_once(const Loadable& model, const http::Cancel& cancel,
-                                       int priority);
+                                       int priority, const Patience& patience);
   [[nodiscard]] Result<Model*> model_locked(const Loadable& loadable);
   void dispatch_locked();
   Moves decide_locked();

@@ -20,6 +20,17 @@ namespace gantry {
 
 using WorkerFactory = std::function<Result<std::unique_ptr<Worker>>(const WorkerSpec&)>;
 
+// Asked now and then while a request is in line, under the scheduler's lock: false, and it leaves.
+using Patience = std::function<bool(Millis waited)>;
+
+// The line in front of some models.
+struct LineWaits {
+  bool used = false;     // somebody has a session, or waits for one
+  bool waiting = false;  // somebody waits; not for a load that goes on
+  Millis busy{0};        // the longest wait for a session or for room
+  Millis starved{0};     // the longest wait for memory that other programs hold
+};
+
 struct SchedulerOptions {
   Os* os = nullptr;
   const Clock* clock = nullptr;

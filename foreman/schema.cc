@@ -154,6 +154,21 @@ ALTER TABLE leases ADD COLUMN granted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leases ADD COLUMN heartbeat INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leases ADD COLUMN deadline INTEGER;  -- NULL: none
 )sql"},
+    // What may leave the machine, and who answered.
+    {7, R"sql(
+ALTER TABLE jobs ADD COLUMN stays INTEGER NOT NULL DEFAULT 0;    -- nothing of it leaves
+ALTER TABLE jobs ADD COLUMN answered TEXT NOT NULL DEFAULT '';   -- JSON list, see Job
+)sql"},
+    // How fast models are by use, and which of several is to answer.
+    {8, R"sql(
+CREATE TABLE paces(
+  fingerprint TEXT NOT NULL, device TEXT NOT NULL, model TEXT NOT NULL,
+  sound_s REAL NOT NULL, work_s REAL NOT NULL, at_ms INTEGER NOT NULL,
+  alone INTEGER NOT NULL,                  -- 0: others were at work, too
+  PRIMARY KEY(fingerprint, device)) STRICT, WITHOUT ROWID;
+CREATE INDEX paces_by_age ON paces(at_ms);
+CREATE TABLE modes(model TEXT PRIMARY KEY, mode TEXT NOT NULL) STRICT, WITHOUT ROWID;
+)sql"},
 };
 
 }  // namespace

@@ -36,6 +36,8 @@ TEST_F(SchemaTest, EveryOlderSchemaIsBroughtForward) {
     LoadSeen seen;
     seen.bytes = {{"cpu", MiB(1), MiB(2)}};
     EXPECT_TRUE((*store)->add_load(seen));
+    EXPECT_TRUE((*store)->add_pace({"print", "m", "cpu", 2, 1, at(5)}, true));
+    EXPECT_TRUE((*store)->modes()->empty());
     EXPECT_EQ((*store)->tally()->of(JobState::kQueued), 1U);
     EXPECT_TRUE((*store)->job("kept")->spec.device.empty());
     ASSERT_TRUE((*store)->cancel("kept", at(10)));

@@ -166,13 +166,14 @@ Result<void> Store::insert(const std::string& id, const JobSpec& spec,
   const bool waits = spec.not_before > now || !spec.depends_on.empty();
   Statement row = database_->prepare(
       "INSERT INTO jobs(id, kind, params, priority, idempotency_key, state, submitted_ms,"
-      " not_before_ms, deadline_ms, attempts_max, device_hint, shortage)"
-      " VALUES(?,?,?,?,nullif(?,''),?,?,?,nullif(?,0),?,?,?)",
+      " not_before_ms, deadline_ms, attempts_max, device_hint, shortage, stays)"
+      " VALUES(?,?,?,?,nullif(?,''),?,?,?,nullif(?,0),?,?,?,?)",
       doing);
   row.bind(id).bind(spec.kind).bind(spec.params).bind(spec.priority).bind(spec.idempotency_key);
   row.bind(job_state_name(waits ? JobState::kWaiting : JobState::kQueued)).bind(millis(now));
   row.bind(millis(spec.not_before)).bind(millis(spec.deadline)).bind(spec.attempts_max);
   row.bind(spec.device).bind(fmt::format("{}", fmt::join(spec.shortage, ",")));
+  row.bind(spec.stays ? 1 : 0);
   if (Result<void> added = row.run(); !added) return added;
   const int64_t seq = database_->last_rowid();
   int64_t position = 0;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,7 +49,8 @@ class Store {
   [[nodiscard]] Result<std::optional<WallTime>> next_due();
   // These change a job only while it runs under this very token; else kConflict.
   [[nodiscard]] Result<void> set_device(const std::string& id, Token token,
-                                        const std::string& device);
+                                        const std::string& device,
+                                        const std::string& answered);
   [[nodiscard]] Result<void> add_checkpoint(const std::string& id, Token token,
                                             const Checkpoint& checkpoint);
   [[nodiscard]] Result<void> finish(const std::string& id, Token token,
@@ -98,6 +100,15 @@ class Store {
   enum class LoadsOf { kAll, kModel, kFingerprint, kLastOfEach };
   [[nodiscard]] Result<std::vector<LoadSeen>> loads(LoadsOf which, const std::string& name,
                                                     uint32_t limit);  // newest first
+
+  // One more use: `alone`, nothing else of ours was at work meanwhile; where something was, it
+  // counts only as long as nothing better is known. At most kPacesKept are kept, the newest.
+  [[nodiscard]] Result<void> add_pace(const HeardPace& use, bool alone);
+  [[nodiscard]] Result<std::optional<HeardPace>> pace(const std::string& fingerprint,
+                                                 const std::string& device);
+  // The user's word on models that are one of several; an empty mode takes it back.
+  [[nodiscard]] Result<void> set_mode(const std::string& model, std::string_view mode);
+  [[nodiscard]] Result<std::map<std::string, std::string>> modes();
 
   // A sound copy of the database as it is now, in a new file.
   [[nodiscard]] Result<void> copy_to(const std::string& path);

@@ -97,7 +97,7 @@ TEST_F(StoreTest, OnlyTheHolderOfTheTokenCanEndAJob) {
   EXPECT_EQ(store_->fail_job("j", old.token, broken, at(4)).error().code, Code::kConflict);
   EXPECT_EQ(store_->retry("j", old.token, broken, "", at(4)).error().code, Code::kConflict);
   EXPECT_EQ(store_->unclaim("j", old.token).error().code, Code::kConflict);
-  EXPECT_EQ(store_->set_device("j", old.token, "cpu").error().code, Code::kConflict);
+  EXPECT_EQ(store_->set_device("j", old.token, "cpu", "").error().code, Code::kConflict);
   EXPECT_EQ(store_->add_checkpoint("j", old.token, {"s", "f", "h"}).error().code, Code::kConflict);
   ASSERT_TRUE(store_->finish("j", fresh.token, "r", "s", at(5)));
   EXPECT_EQ(store_->finish("j", fresh.token, "r2", "s2", at(6)).error().code, Code::kConflict);

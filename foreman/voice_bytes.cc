@@ -17,6 +17,12 @@ constexpr uint64_t kFileTimes = 2;
 // Allowed for the samples of a quarter of an hour, as floats and as the features made of them.
 constexpr Bytes kDiarizationBytes = MiB(64);
 
+// Allowed for half a minute of sound, its features, and what lies between a recogniser's layers.
+constexpr Bytes kListeningBytes = MiB(32);
+
+// Allowed for a cache of 1,024 positions of 24 layers, and llama.cpp's graphs.
+constexpr Bytes kGgufVoiceBytes = MiB(160);
+
 }  // namespace
 
 std::vector<std::string> voice_files(const VoiceConfig& voice) {
@@ -34,6 +40,9 @@ Bytes voice_bytes(Os& os, const ModelConfig& model) {
   if (model.voice.engine == kEspeakEngine) return kEspeakBytes;
   Bytes bytes = kSherpaBytes;
   if (model.voice.engine == kDiarizationEngine) bytes += kDiarizationBytes;
+  const VoiceEngine* engine = find_voice_engine(model.voice.engine);
+  if (engine != nullptr && engine->kind == "speech") bytes += kListeningBytes;
+  if (is_gguf_voice(model.voice.engine)) bytes += kGgufVoiceBytes;
   std::vector<std::string> files = voice_files(model.voice);
   files.push_back(model.file);
   for (const std::string& file : files) {

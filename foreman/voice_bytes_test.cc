@@ -33,6 +33,8 @@ TEST(VoiceBytes, TheVoiceWithoutAModelIsSmallAndDiarizationHoldsARecording) {
   EXPECT_GT(espeak, Bytes{});
   EXPECT_GT(vits, espeak);
   EXPECT_GT(voice_bytes(os, model), vits);
+  model.voice.engine = "paraformer";
+  EXPECT_GT(voice_bytes(os, model), vits);
 }
 
 }  // namespace

@@ -127,8 +127,10 @@ struct ModelCard {
   // whisper only
   uint32_t audio_context = 0;
   uint32_t audio_layers = 0;
-  uint32_t audio_mels = 0;
+  uint32_t audio_mels = 0;        // of clip with an audio encoder, too
   uint32_t text_context = 0;
+  uint32_t audio_channels = 0;    // of clip with convolutions in two dimensions
+  std::string audio_projector;    // of clip alone: "qwen3a", "voxtral"; empty: it hears nothing
   // clip with a vision encoder only; in pixels
   uint32_t image_size = 0;
   uint32_t patch_size = 0;

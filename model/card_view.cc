@@ -168,6 +168,11 @@ nlohmann::json card_json(const ModelCard& card) {
                     {"groups", mixer.groups}, {"steps", mixer.steps}};
   }
   if (card.audio_layers > 0) out["audio_layers"] = card.audio_layers;
+  if (!card.audio_projector.empty()) {
+    out["audio_projector"] = card.audio_projector;
+    out["audio_mels"] = card.audio_mels;
+    out["audio_channels"] = card.audio_channels;
+  }
   if (card.format == ModelFormat::kWhisper) {
     out["audio_context"] = card.audio_context;
     out["audio_mels"] = card.audio_mels;
@@ -205,6 +210,9 @@ std::string card_text(const ModelCard& card) {
     add_line(out, "image", fmt::format("{0} x {0}, patches of {1}", card.image_size,
                                        card.patch_size));
     if (!card.vision.projector.empty()) add_line(out, "projector", card.vision.projector);
+  }
+  if (!card.audio_projector.empty()) {
+    add_line(out, "hears", fmt::format("{}, {} mel bins", card.audio_projector, card.audio_mels));
   }
   if (card.context_trained > 0) {
     add_line(out, "context", fmt::format("{} tokens trained", card.context_trained));

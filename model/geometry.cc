@@ -19,6 +19,8 @@ namespace {
 constexpr uint32_t kArchitectureMax = 64;  // bytes
 constexpr uint32_t kFfnMax = 1U << 30;
 constexpr uint32_t kMergeMax = 64;
+constexpr uint32_t kMelsMax = 1U << 12;
+constexpr uint32_t kChannelsMax = 1U << 16;
 constexpr uint32_t kStateElementBytes = 4;  // recurrent states are F32
 
 // Layers with a sliding window: all but each `every`-th (0: all; 1: none), counted so that the
@@ -435,6 +437,23 @@ void find_vision(const Gguf& gguf, Facts& facts, ModelCard& card) {
   if (card.ffn == 0) card.ffn = ffn_of_tensors(gguf);
 }
 
+Result<void> find_audio(const Gguf& gguf, ModelCard& card) {
+  for (const char* key : {"clip.audio.projector_type", "clip.projector_type"}) {
+    const GgufPair* pair = gguf.find(key);
+    if (pair != nullptr && card.audio_projector.empty()) {
+      card.audio_projector = clean_text(pair->text().value_or(""));
+    }
+  }
+  Facts facts(gguf, "clip.audio");
+  card.audio_mels = facts.number_or("num_mel_bins", kMelsMax, 0);
+  for (const GgufTensor& tensor : gguf.tensors) {
+    if (tensor.name != "a.conv2d.1.weight" || tensor.dimensions != 4) continue;
+    card.audio_channels =
+        static_cast<uint32_t>(std::min<uint64_t>(tensor.shape[3], kChannelsMax));
+  }
+  return facts.ok() ? Result<void>() : fail(facts.error());
+}
+
 // Multimodal projectors: a vision or an audio encoder, or both, or a voice.
 Result<void> read_encoder(const Gguf& gguf, ModelCard& card) {
   const bool vision = gguf.find("clip.vision.block_count") != nullptr;
@@ -456,6 +475,9 @@ Result<void> read_encoder(const Gguf& gguf, ModelCard& card) {
     if (!audio.ok()) return fail(audio.error());
   } else {
     card.audio_layers = card.layers;
+  }
+  if (card.audio_layers > 0 && !speaks) {
+    if (Result<void> found = find_audio(gguf, card); !found) return found;
   }
   if (!facts.ok()) return fail(facts.error());
   return {};

@@ -216,6 +216,32 @@ TEST(Geometry, EncodersAreToldApart) {
   EXPECT_FALSE(plain->vision.is_qwen());
 }
 
+TEST(Geometry, AnEncoderOfSoundSaysWhatItHears) {
+  GgufForge forge;
+  forge.set("general.architecture", std::string_view("clip"));
+  forge.set("clip.has_audio_encoder", GgufType::kBool, uint8_t{1});
+  forge.set("clip.projector_type", std::string_view("qwen3a"));
+  forge.set("clip.audio.block_count", 3);
+  forge.set("clip.audio.embedding_length", 32);
+  forge.set("clip.audio.feed_forward_length", 64);
+  forge.set("clip.audio.attention.head_count", 2);
+  forge.set("clip.audio.num_mel_bins", 128);
+  forge.tensor("a.conv2d.1.weight", {3, 3, 1, 48}, 1);
+  const Result<ModelCard> card = card_of(forge);
+  ASSERT_TRUE(card) << card.error().message;
+  EXPECT_EQ(card->layers, 3U);
+  EXPECT_EQ(card->audio_layers, 3U);
+  EXPECT_EQ(card->audio_projector, "qwen3a");
+  EXPECT_EQ(card->audio_mels, 128U);
+  EXPECT_EQ(card->audio_channels, 48U);
+  EXPECT_EQ(card->image_size, 0U);
+  forge.set("clip.audio.projector_type", std::string_view("voxtral"));
+  EXPECT_EQ(card_of(forge)->audio_projector, "voxtral");
+  forge.set("clip.audio.num_mel_bins", 1U << 20);
+  EXPECT_EQ(card_of(forge).error().code, Code::kTooLarge);
+  EXPECT_EQ(card_of(forge_projector())->audio_projector, "");
+}
+
 TEST(Geometry, HostileNamesAreCleaned) {
   GgufForge forge = forge_language();
   forge.set("general.name", std::string_view("evil\x1b[2J\n"));

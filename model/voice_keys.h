@@ -17,13 +17,21 @@ struct VoiceKey {
 
 struct VoiceEngine {
   std::string_view name;
-  std::string_view kind;           // of the models: "voice", "diarization"
+  std::string_view kind;           // of the models: "voice", "diarization", "speech", "vad"
   std::span<const VoiceKey> keys;  // the first one is the model's `file`, if there are any
 };
 
 // A voice without a model, by the program of the same name.
 constexpr std::string_view kEspeakEngine = "espeak-ng";
+// By gantry-worker tts: Pocket TTS and Qwen3-TTS.
+constexpr std::string_view kGgufVoiceEngine = "pocket-gguf", kQwenVoiceEngine = "qwen3tts-gguf";
+bool is_gguf_voice(std::string_view engine);
 constexpr std::string_view kDiarizationEngine = "pyannote";
+constexpr std::string_view kSileroEngine = "silero";  // where somebody speaks, not who
+constexpr std::string_view kSileroModel = "silero-vad";  // the name of ours
+
+// Options of a command that serves sound; `test_s`: for its answer at start-up.
+std::span<const VoiceKey> command_keys();
 
 std::span<const VoiceEngine> voice_engines();
 const VoiceEngine* find_voice_engine(std::string_view name);  // null: no such

@@ -5,10 +5,16 @@
 
 #include <array>
 #include <bit>
-#include <cstring>
+#include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "base/base64.h"
+#include "base/limits.h"
+#include "http/multipart.h"
 #include "npu/limits.h"
+#include "serve/reply.h"
 
 namespace gantry {
 
@@ -157,19 +163,105 @@ Result<InferAsk> read_infer_ask(const json& body) {
   return ask;
 }
 
+namespace {
+
+// "data:image/png;base64,..." or base 64 alone.
+Result<std::string> image_of(const json& value, const std::string& name) {
+  if (!value.is_string()) return fail(usage(name + " must be a text", "base 64 or a data URI"));
+  std::string_view text = value.get_ref<const std::string&>();
+  if (text.starts_with("http:") || text.starts_with("https:") || text.starts_with("file:")) {
+    return fail(usage(name + " is an address; none is fetched", "send the picture's bytes"));
+  }
+  if (text.starts_with("data:")) {
+    const size_t comma = text.find(";base64,");
+    if (comma == std::string_view::npos) {
+      return fail(usage(name + " is a data URI without base 64"));
+    }
+    text.remove_prefix(comma + std::string_view(";base64,").size());
+  }
+  std::optional<std::string> bytes = base64_bytes(text);
+  if (!bytes || bytes->empty()) return fail(usage(name + " is no base 64"));
+  return std::move(*bytes);
+}
+
+Result<void> read_top(double number, uint32_t* top) {
+  if (!(number >= 1 && number <= 1000) || number != std::floor(number)) {
+    return fail(usage("top must be a whole number from 1 to 1000"));
+  }
+  *top = static_cast<uint32_t>(number);
+  return {};
+}
+
+Result<ImageAsk> image_form(const http::Request& request) {
+  const auto form = http::parse_form(request.header("Content-Type"), request.body);
+  if (!form) return fail(form.error());
+  ImageAsk ask;
+  for (const http::FormPart& part : *form) {
+    if (part.name == "file" || part.name == "file[]") ask.images.emplace_back(part.content);
+    if (part.name == "model") ask.model = part.content;
+    if (part.name != "top") continue;
+    double number = 0;
+    const char* end = part.content.data() + part.content.size();
+    if (std::from_chars(part.content.data(), end, number).ptr != end) number = 0;
+    if (Result<void> read = read_top(number, &ask.top); !read) return fail(read.error());
+  }
+  return ask;
+}
+
+Result<ImageAsk> image_json(const json& body) {
+  ImageAsk ask;
+  const Result<std::string> model = text_of(body, "model");
+  if (!model) return fail(model.error());
+  ask.model = *model;
+  const auto top = body.find("top");
+  if (top != body.end() && !top->is_null()) {
+    const double number = top->is_number() ? top->get<double>() : 0;
+    if (Result<void> read = read_top(number, &ask.top); !read) return fail(read.error());
+  }
+  const auto images = body.find("images");
+  if (images == body.end() || !images->is_array()) {
+    return fail(usage("images must be a list of pictures", "base 64 or data URIs"));
+  }
+  for (size_t i = 0; i < std::min<size_t>(images->size(), kImagesMax + 1); ++i) {
+    Result<std::string> image = image_of((*images)[i], fmt::format("images[{}]", i));
+    if (!image) return fail(image.error());
+    ask.images.push_back(std::move(*image));
+  }
+  return ask;
+}
+
+}  // namespace
+
+Result<ImageAsk> read_image_ask(const http::Request& request) {
+  const bool form = request.header("Content-Type").starts_with("multipart/");
+  Result<ImageAsk> ask;
+  if (form) {
+    ask = image_form(request);
+  } else {
+    const Result<json> body = parse_json_object(request.body);
+    if (!body) return fail(body.error());
+    ask = image_json(*body);
+  }
+  if (!ask) return ask;
+  if (ask->images.empty()) {
+    return fail(usage("there is no picture", form ? "send one as file" : "list one in images"));
+  }
+  if (ask->images.size() > kImagesMax) {
+    return fail(Code::kTooLarge, fmt::format("more than {} pictures at once", kImagesMax),
+                "send them in several requests");
+  }
+  for (const std::string& image : ask->images) {
+    if (!image.empty() && image.size() <= kImageMax.n) continue;
+    return fail(Code::kTooLarge, fmt::format("a picture is empty or has more than {} bytes",
+                                             kImageMax.n),
+                "make it smaller");
+  }
+  return ask;
+}
+
 std::string base64_floats(const std::vector<float>& values) {
   static_assert(std::endian::native == std::endian::little);
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::vector<unsigned char> bytes(values.size() * sizeof(float));
-  if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
-  std::string out;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t here = std::min<size_t>(3, bytes.size() - i);
-    uint32_t three = 0;
-    for (size_t k = 0; k < 3; ++k) three = three << 8 | (k < here ? bytes[i + k] : 0U);
-    for (size_t k = 0; k < 4; ++k) out += k <= here ? kDigits[three >> (18 - 6 * k) & 63] : '=';
-  }
-  return out;
+  return base64({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
 }  // namespace gantry

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "http/http.h"
 #include "npu/language.h"
+#include "npu/limits.h"
 #include "serve/reply.h"
 
 namespace gantry {
@@ -22,9 +24,19 @@ struct InferAsk {
   bool stream = false;
 };
 
+struct ImageAsk {
+  std::vector<std::string> images;  // files' bytes
+  std::string model;
+  uint32_t top = kImageTop;  // classes of each
+};
+
 // An Error's message names the field. `field`: "texts" or, in OpenAI's shape, "input".
 [[nodiscard]] Result<EmbedAsk> read_embed_ask(const nlohmann::json& body, const char* field);
 [[nodiscard]] Result<InferAsk> read_infer_ask(const nlohmann::json& body);
+
+// A form of `file` parts, `model` and `top`, or JSON: "images", base 64 or data URIs. No address is
+// ever fetched.
+[[nodiscard]] Result<ImageAsk> read_image_ask(const http::Request& request);
 
 std::string base64_floats(const std::vector<float>& values);  // little-endian
 

@@ -86,6 +86,52 @@ TEST(InferAsk, WrongOnesAreNamed) {
   infer_refused({{"prompt", std::string(kTextMax.n + 1, 'x')}}, Code::kTooLarge, "prompt has");
 }
 
+Result<ImageAsk> images(const json& body) {
+  return read_image_ask({.method = "POST", .target = "/images/classify", .body = body.dump()});
+}
+
+void images_refused(const json& body, Code code, const std::string& says) {
+  const auto ask = images(body);
+  ASSERT_FALSE(ask) << body.dump().substr(0, 80);
+  EXPECT_EQ(ask.error().code, code);
+  EXPECT_NE(ask.error().message.find(says), std::string::npos) << ask.error().message;
+}
+
+TEST(ImageAsk, BytesComeInJsonOrAForm) {
+  const auto ask = images({{"images", {"aGVsbG8=", "data:image/png;base64,eA=="}}, {"top", 3}});
+  ASSERT_TRUE(ask) << describe(ask.error());
+  EXPECT_EQ(ask->images, (std::vector<std::string>{"hello", "x"}));
+  EXPECT_EQ(ask->top, 3U);
+  http::Request form{.method = "POST", .target = "/images/classify"};
+  form.headers = {{"Content-Type", "multipart/form-data; boundary=XX"}};
+  for (const auto& [name, value] : {std::pair{"file", "hello"}, {"file", "x"}, {"model", "eye"},
+                                    {"top", "7"}}) {
+    form.body += std::string("--XX\r\nContent-Disposition: form-data; name=\"") + name +
+                 "\"\r\n\r\n" + value + "\r\n";
+  }
+  form.body += "--XX--\r\n";
+  const auto sent = read_image_ask(form);
+  ASSERT_TRUE(sent) << describe(sent.error());
+  EXPECT_EQ(sent->images, ask->images);
+  EXPECT_EQ(sent->model, "eye");
+  EXPECT_EQ(sent->top, 7U);
+}
+
+TEST(ImageAsk, WrongOnesAreNamed) {
+  images_refused(json::object(), Code::kUsage, "images must be");
+  images_refused({{"images", json::array()}}, Code::kUsage, "no picture");
+  images_refused({{"images", {"https://x/y.png"}}}, Code::kUsage, "none is fetched");
+  images_refused({{"images", {"data:image/png,x"}}}, Code::kUsage, "without base 64");
+  images_refused({{"images", {"eA==", "?"}}}, Code::kUsage, "images[1] is no base 64");
+  images_refused({{"images", {1}}}, Code::kUsage, "images[0] must be a text");
+  for (const json& top : {json(0), json(1001), json(1.5), json("x")}) {
+    images_refused({{"images", {"eA=="}}, {"top", top}}, Code::kUsage, "top must be");
+  }
+  EXPECT_TRUE(images({{"images", std::vector<std::string>(kImagesMax, "eA==")}, {"top", 1000}}));
+  images_refused({{"images", std::vector<std::string>(kImagesMax + 1, "eA==")}}, Code::kTooLarge,
+                 "more than 32");
+}
+
 TEST(Base64, Floats) {
   EXPECT_EQ(base64_floats({}), "");
   EXPECT_EQ(base64_floats({1.F}), "AACAPw==");

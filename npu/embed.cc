@@ -1,4 +1,4 @@
-// The line and the thread that computes.
+// Texts cut into tokens, and batches of one length computed.
 #include "npu/embed.h"
 
 #include <algorithm>
@@ -11,8 +11,6 @@ namespace gantry {
 
 namespace {
 
-constexpr Millis kLookAgain{50};  // whether the caller is still there
-
 bool is_gguf(const std::string& path) { return path.ends_with(".gguf"); }
 
 }  // namespace
@@ -22,24 +20,14 @@ Result<std::unique_ptr<EmbedModel>> EmbedModel::open(Os& os, OvCore& core, const
   auto self = std::make_unique<EmbedModel>(Private{});
   Result<void> loaded = self->load(os, core, clock, options);
   if (!loaded) return fail(loaded.error());
-  self->thread_ = std::thread([model = self.get()] { model->work(); });
+  self->line_ = std::make_unique<BatchLine<Item>>(self->rules());
   return self;
-}
-
-EmbedModel::~EmbedModel() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  more_.notify_all();
-  if (thread_.joinable()) thread_.join();
 }
 
 Result<void> EmbedModel::load(Os& os, OvCore& core, const Clock& clock,
                               const EmbedOptions& options) {
   options_ = options;
-  EncoderOptions encoding{options.chain, options.fixed_on_cpu};
-  encoding.faulty = options.faulty;
+  EncoderOptions encoding{{options.chain, options.fixed_on_cpu, options.faulty}};
   std::shared_ptr<ov::Model> graph;
   Result<std::unique_ptr<TextTokenizer>> tokenizer = nullptr;
   if (is_gguf(options.path)) {
@@ -83,7 +71,7 @@ Result<void> EmbedModel::load(Os& os, OvCore& core, const Clock& clock,
 }
 
 Result<std::vector<EmbedModel::Item>> EmbedModel::cut(std::span<const std::string> texts,
-                                                      std::vector<Embedding>* out, Call* call) {
+                                                      std::vector<Embedding>* out) {
   std::vector<Item> items;
   for (size_t i = 0; i < texts.size(); ++i) {
     Result<Tokens> tokens = tokenizer_->encode(texts[i], tokens_max_);
@@ -95,7 +83,7 @@ Result<std::vector<EmbedModel::Item>> EmbedModel::cut(std::span<const std::strin
     embedding.tokens = static_cast<uint32_t>(tokens->ids.size());
     embedding.truncated = tokens->truncated;
     const uint32_t bucket = bucket_of(options_.buckets, tokens->ids.size());
-    items.push_back({std::move(*tokens), bucket, &embedding, call});
+    items.push_back({std::move(*tokens), bucket, &embedding});
   }
   return items;
 }
@@ -103,81 +91,40 @@ Result<std::vector<EmbedModel::Item>> EmbedModel::cut(std::span<const std::strin
 Result<std::vector<Embedding>> EmbedModel::embed(std::span<const std::string> texts,
                                                  const std::atomic<bool>& gone) {
   std::vector<Embedding> out(texts.size());
-  Call call;
-  Result<std::vector<Item>> items = cut(texts, &out, &call);
+  Result<std::vector<Item>> items = cut(texts, &out);
   if (!items) return fail(items.error());
-  std::unique_lock lock(mutex_);
-  if (line_.size() + items->size() > options_.queue_max) {
-    return fail(Code::kBusy,
-                "the line of " + options_.name + " is full (" + std::to_string(line_.size()) +
-                    " texts wait, at most " + std::to_string(options_.queue_max) + ")",
-                "try again later");
-  }
-  call.left = items->size();
-  std::ranges::move(*items, std::back_inserter(line_));
-  more_.notify_one();
-  bool left = false;
-  while (call.left > 0) {
-    done_.wait_for(lock, kLookAgain);
-    if (!gone || left) continue;
-    // Those that are being computed have our addresses: they are waited for.
-    left = true;
-    call.left -= std::erase_if(line_, [&](const Item& item) { return item.call == &call; });
-  }
-  if (left) return fail(Code::kCancelled, "the caller left");
-  if (call.error) return fail(*call.error);
+  if (Result<void> done = line_->run(std::move(*items), gone); !done) return fail(done.error());
   return out;
 }
 
-// The oldest, and those that wait with the same length.
-std::vector<EmbedModel::Item> EmbedModel::take() {
-  std::vector<size_t> same;
-  for (size_t i = 0; i < line_.size() && same.size() < options_.rows; ++i) {
-    if (line_[i].bucket == line_.front().bucket) same.push_back(i);
-  }
-  const bool fixed = status_.fixed;
-  const size_t rows = fixed ? rows_for(same.size(), options_.rows) : same.size();
-  same.resize(std::min(rows, same.size()));
-  std::vector<Item> batch;
-  for (const size_t i : same) batch.push_back(std::move(line_[i]));
-  for (size_t i = same.size(); i-- > 0;) {
-    line_.erase(line_.begin() + static_cast<std::ptrdiff_t>(same[i]));
-  }
-  return batch;
+BatchRules<EmbedModel::Item> EmbedModel::rules() {
+  return {.queue_max = options_.queue_max,
+          .name = options_.name,
+          .noun = "texts",
+          .rows = options_.rows,
+          .together = [](const Item& one, const Item& other) { return one.bucket == other.bucket; },
+          .take = [this](size_t same) {
+            return encoder_->fixed() ? rows_for(same, options_.rows) : same;
+          },
+          .compute = [this](std::span<Item> batch) { return compute(batch); }};
 }
 
-void EmbedModel::work() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    more_.wait(lock, [&] { return stopping_ || !line_.empty(); });
-    if (stopping_) return;
-    std::vector<Item> batch = take();
-    lock.unlock();
-    compute(batch);
-    lock.lock();
-    for (const Item& item : batch) --item.call->left;
-    done_.notify_all();
-  }
-}
-
-void EmbedModel::compute(std::vector<Item>& batch) {
+Result<void> EmbedModel::compute(std::span<Item> batch) {
   std::vector<const Tokens*> texts;
   for (const Item& item : batch) texts.push_back(&item.tokens);
   const size_t rows = batch.size() > 1 ? options_.rows : 1;
   Result<std::vector<std::vector<float>>> vectors =
       encoder_->run(texts, rows, batch.front().bucket);
-  const std::lock_guard lock(mutex_);
-  for (size_t i = 0; i < batch.size(); ++i) {
-    if (vectors) {
-      batch[i].out->values = std::move((*vectors)[i]);
-    } else {
-      batch[i].call->error = vectors.error();
-    }
+  for (size_t i = 0; vectors && i < batch.size(); ++i) {
+    batch[i].out->values = std::move((*vectors)[i]);
   }
+  const std::lock_guard lock(mutex_);
   note(encoder_->fixed() ? rows : batch.size(), batch);
+  if (!vectors) return fail(vectors.error());
+  return {};
 }
 
-void EmbedModel::note(size_t computed_rows, const std::vector<Item>& batch) {
+void EmbedModel::note(size_t computed_rows, std::span<const Item> batch) {
   status_.device = encoder_->device();
   status_.fixed = encoder_->fixed();
   status_.refused = encoder_->refused();
@@ -190,7 +137,7 @@ void EmbedModel::note(size_t computed_rows, const std::vector<Item>& batch) {
 EmbedStatus EmbedModel::status() const {
   const std::lock_guard lock(mutex_);
   EmbedStatus out = status_;
-  out.queued = line_.size();
+  out.queued = line_->queued();
   return out;
 }
 

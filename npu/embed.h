@@ -3,17 +3,15 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
-#include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/os.h"
+#include "npu/batch_line.h"
 #include "npu/encoder.h"
 #include "npu/limits.h"
 
@@ -55,7 +53,6 @@ class EmbedModel {
   [[nodiscard]] static Result<std::unique_ptr<EmbedModel>> open(Os& os, OvCore& core,
                                                                 const Clock& clock,
                                                                 const EmbedOptions& options);
-  ~EmbedModel();
   explicit EmbedModel(Private) {}
   EmbedModel(const EmbedModel&) = delete;
   EmbedModel& operator=(const EmbedModel&) = delete;
@@ -66,36 +63,27 @@ class EmbedModel {
   EmbedStatus status() const;
 
  private:
-  struct Call {
-    size_t left = 0;
-    std::optional<Error> error;
-  };
   struct Item {
     Tokens tokens;
     uint32_t bucket = 0;
     Embedding* out = nullptr;
-    Call* call = nullptr;
   };
 
   [[nodiscard]] Result<void> load(Os& os, OvCore& core, const Clock& clock,
                                   const EmbedOptions& options);
   [[nodiscard]] Result<std::vector<Item>> cut(std::span<const std::string> texts,
-                                              std::vector<Embedding>* out, Call* call);
-  void work();
-  std::vector<Item> take();
-  void compute(std::vector<Item>& batch);
-  void note(size_t computed_rows, const std::vector<Item>& batch);
+                                              std::vector<Embedding>* out);
+  BatchRules<Item> rules();
+  [[nodiscard]] Result<void> compute(std::span<Item> batch);
+  void note(size_t computed_rows, std::span<const Item> batch);
 
   EmbedOptions options_;
   uint32_t tokens_max_ = 0;
   std::unique_ptr<TextTokenizer> tokenizer_;
-  std::unique_ptr<Encoder> encoder_;  // of the working thread, once that runs
+  std::unique_ptr<Encoder> encoder_;  // of the line's thread, once that runs
   mutable std::mutex mutex_;
-  std::condition_variable more_, done_;
-  std::deque<Item> line_;
-  bool stopping_ = false;
   EmbedStatus status_;
-  std::thread thread_;
+  std::unique_ptr<BatchLine<Item>> line_;  // last: its thread uses all the others
 };
 
 }  // namespace gantry

@@ -27,7 +27,7 @@ class EncoderTest : public ::testing::Test {
   void SetUp() override { core = std::move(*OvCore::open(*os, {})); }
   Result<std::unique_ptr<Encoder>> open(const std::shared_ptr<ov::Model>& model,
                                         bool fixed = false) {
-    EncoderOptions options{{"CPU"}, fixed};
+    EncoderOptions options{{{"CPU"}, fixed}};
     options.normalize = false;
     return Encoder::open(*core, clock, model, options);
   }

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
-#include <optional>
+
+#include "npu/json_file.h"
 
 namespace gantry {
 
@@ -12,31 +12,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Bytes kFolderFileMax = MiB(1);
-
-// Nothing where the file is not there.
-Result<std::optional<json>> read_json(Os& os, const std::string& path) {
-  if (!os.stat(path)) return std::nullopt;
-  const Result<std::string> text = os.read_file(path, kFolderFileMax);
-  if (!text) return fail(text.error());
-  json value = json::parse(*text, nullptr, false);
-  if (value.is_discarded()) {
-    return fail(Code::kCorrupt, path + " is not JSON", "take the model's folder again");
-  }
-  return value;
-}
-
-Error wrong(const std::string& path, const std::string& what) {
-  return {Code::kCorrupt, path + ": " + what, "take the model's folder again"};
-}
-
 Result<Pooling> pooling_of(const json& file, const std::string& path) {
   constexpr std::array<std::pair<const char*, Pooling>, 3> kKnown = {
       {{"pooling_mode_cls_token", Pooling::kCls},
        {"pooling_mode_mean_tokens", Pooling::kMean},
        {"pooling_mode_lasttoken", Pooling::kLast}}};
   std::optional<Pooling> found;
-  if (!file.is_object()) return fail(wrong(path, "want an object"));
+  if (!file.is_object()) return fail(wrong_file(path, "want an object"));
   for (const auto& [key, value] : file.items()) {
     if (!key.starts_with("pooling_mode_") || !value.is_boolean() || !value.get<bool>()) continue;
     const auto* known =
@@ -47,17 +29,17 @@ Result<Pooling> pooling_of(const json& file, const std::string& path) {
     }
     found = known->second;
   }
-  if (!found) return fail(wrong(path, "no pooling_mode is true"));
+  if (!found) return fail(wrong_file(path, "no pooling_mode is true"));
   return *found;
 }
 
 // modules.json lists the steps; "normalize" is one of them.
 Result<bool> normalizes(const json& file, const std::string& path) {
-  if (!file.is_array()) return fail(wrong(path, "want a list"));
+  if (!file.is_array()) return fail(wrong_file(path, "want a list"));
   for (const json& module : file) {
     const auto type = module.is_object() ? module.find("type") : module.end();
     if (!module.is_object() || type == module.end() || !type->is_string()) {
-      return fail(wrong(path, "a module has no type"));
+      return fail(wrong_file(path, "a module has no type"));
     }
     const auto& name = type->get_ref<const std::string&>();
     if (name.ends_with(".Normalize")) return true;
@@ -70,14 +52,14 @@ Result<bool> normalizes(const json& file, const std::string& path) {
 }
 
 Result<void> lower_limit(Os& os, const std::string& path, const char* key, uint32_t* limit) {
-  const auto file = read_json(os, path);
+  const auto file = read_json_file(os, path);
   if (!file) return fail(file.error());
   if (!*file || !(*file)->is_object()) return {};
   const auto value = (*file)->find(key);
   if (value == (*file)->end() || value->is_null()) return {};
   // Tokenizers without a limit say 1e30.
   if (!value->is_number() || value->get<double>() < 1) {
-    return fail(wrong(path, std::string(key) + " is no number of tokens"));
+    return fail(wrong_file(path, std::string(key) + " is no number of tokens"));
   }
   const double most = std::min<double>(value->get<double>(), *limit);
   *limit = static_cast<uint32_t>(most);
@@ -96,7 +78,7 @@ Result<EmbedFolder> read_embed_folder(Os& os, const std::string& dir) {
                 ".bin (docs/npu.md says how to make them)");
   }
   const std::string pooling_file = join_path(dir, "1_Pooling/config.json");
-  const auto pooling = read_json(os, pooling_file);
+  const auto pooling = read_json_file(os, pooling_file);
   if (!pooling) return fail(pooling.error());
   if (*pooling) {
     const Result<Pooling> kind = pooling_of(**pooling, pooling_file);
@@ -104,7 +86,7 @@ Result<EmbedFolder> read_embed_folder(Os& os, const std::string& dir) {
     folder.pooling = *kind;
   }
   const std::string modules_file = join_path(dir, "modules.json");
-  const auto modules = read_json(os, modules_file);
+  const auto modules = read_json_file(os, modules_file);
   if (!modules) return fail(modules.error());
   if (*modules) {
     const Result<bool> normalize = normalizes(**modules, modules_file);

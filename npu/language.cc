@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
+#include "http/stream_lines.h"
 #include "model/card.h"
-#include "npu/stream_lines.h"
+#include "npu/device_chain.h"
 
 namespace gantry {
 
@@ -40,7 +41,8 @@ void finish(const json& last, Answer* answer) {
 
 }  // namespace
 
-Result<std::unique_ptr<LanguageModel>> LanguageModel::open(Os& os, const WorkerContext& context,
+Result<std::unique_ptr<LanguageModel>> LanguageModel::open(Os& os, const Clock& clock,
+                                                           const WorkerContext& context,
                                                            LanguageOptions options) {
   const Result<std::unique_ptr<MappedFile>> file = os.map_file(options.file);
   if (!file) return fail(file.error());
@@ -51,7 +53,10 @@ Result<std::unique_ptr<LanguageModel>> LanguageModel::open(Os& os, const WorkerC
     return fail(Code::kUnsupported, options.name + " generates no text",
                 "give a language model, a GGUF file");
   }
-  std::unique_ptr<LanguageModel> self(new LanguageModel(os, context, std::move(options)));
+  std::unique_ptr<LanguageModel> self(
+      new LanguageModel(os, clock, context, std::move(options)));
+  if (self->options_.backend.empty()) self->options_.devices.clear();
+  self->layers_ = card->layers;
   const uint32_t wanted = self->options_.prompt_max + kAnswerTokensMax;
   self->tokens_ = std::min(wanted, std::max<uint32_t>(2, card->context_trained));
   // One token at least is left for the answer.
@@ -66,15 +71,54 @@ Result<http::Address> LanguageModel::address(const http::Cancel& gone) {
     worker_.reset();
     ++restarts_;
   }
+  if (link_ > 0 && clock_.steady() >= rest_until_) {
+    link_ = 0;
+    refused_.clear();
+  }
+  for (;;) {
+    Result<std::unique_ptr<Worker>> started = start(device(), gone);
+    if (started) {
+      worker_ = std::move(*started);
+      return worker_->address();
+    }
+    if (gone || link_ == options_.devices.size()) return fail(started.error());
+    leave_device(started.error().message);
+  }
+}
+
+std::string LanguageModel::device() const {
+  return link_ < options_.devices.size() ? options_.devices[link_] : std::string(kGgml);
+}
+
+void LanguageModel::leave_device(const std::string& cause) {
+  refused_.push_back({device(), cause.substr(0, cause.find('\n'))});
+  rest_until_ = clock_.steady() + kDeviceRest;
+  ++link_;
+}
+
+// A device has taken a model when it has answered with a token: it compiles no sooner.
+Result<std::unique_ptr<Worker>> LanguageModel::start(const std::string& device,
+                                                     const http::Cancel& gone) {
   WorkerSpec spec;
   spec.model = options_.name;
   spec.file = options_.file;
   spec.placement.context = tokens_;
-  Result<std::unique_ptr<Worker>> started = start_worker(os_, context_, spec);
-  if (!started) return fail(started.error());
-  if (Result<void> ready = (*started)->ready(gone); !ready) return fail(ready.error());
-  worker_ = std::move(*started);
-  return worker_->address();
+  const bool openvino = device != kGgml;
+  if (openvino) {
+    spec.placement.layers.resident = layers_;
+    spec.devices = {"OPENVINO0"};
+    spec.flash_attention = true;  // the backend translates no other attention whole
+    spec.env = {{"GGML_BACKEND_PATH", options_.backend}, {"GGML_OPENVINO_DEVICE", device}};
+    if (options_.fixed) spec.env.emplace_back("GGML_OPENVINO_FORCE_STATIC", "1");
+  }
+  Result<std::unique_ptr<Worker>> worker = start_worker(os_, context_, spec);
+  if (!worker) return worker;
+  if (Result<void> ready = (*worker)->ready(gone); !ready) return fail(ready.error());
+  if (!openvino) return worker;
+  const json trial = {{"prompt", "1"}, {"n_predict", 1}, {"cache_prompt", false}};
+  const Result<json> token = ask((*worker)->address(), "/completion", trial, gone);
+  if (!token) return fail(token.error());
+  return worker;
 }
 
 Result<json> LanguageModel::ask(const http::Address& at, const std::string& target,
@@ -129,7 +173,7 @@ Result<Answer> LanguageModel::generate(const http::Address& at, const json& body
   http::Request request{"POST", "/completion", {{"Content-Type", "application/json"}}, body.dump()};
   http::FetchOptions options;
   options.cancel = &gone;
-  StreamLines lines;
+  http::StreamLines lines;
   bool ended = false;
   options.on_head = [](const http::Response& head) { return head.status == 200; };
   options.on_piece = [&](std::string_view piece) {
@@ -157,6 +201,7 @@ void LanguageModel::drop(const http::Address& at) {
   if (!worker_ || worker_->address().unix_path != at.unix_path) return;  // replaced already
   worker_.reset();
   ++restarts_;
+  if (link_ < options_.devices.size()) leave_device("its process ended while it computed");
 }
 
 Result<Answer> LanguageModel::attempt(const http::Address& at, const Question& question,
@@ -206,12 +251,14 @@ Result<Answer> LanguageModel::answer(const Question& question, const http::Cance
 }
 
 LanguageStatus LanguageModel::status() const {
-  LanguageStatus out{options_.name, options_.prompt_max, tokens_};
+  LanguageStatus out{.name = options_.name, .prompt_max = options_.prompt_max, .context = tokens_};
   out.waiting = inside_;
   out.answers = answers_;
   out.restarts = restarts_;
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock) return out;  // it is being loaded
+  out.device = device();
+  out.refused = refused_;
   out.loaded = worker_ != nullptr && worker_->alive().has_value();
   out.pid = out.loaded ? worker_->pid() : 0;
   return out;

@@ -10,9 +10,14 @@
 #include <nlohmann/json.hpp>
 
 #include "audit/facts.h"
+#include "base/ids.h"
 #include "http/message.h"
 #include "npu/ask.h"
+#include "pipe/pcm.h"
+#include "serve/audio_format.h"
+#include "serve/audio_upload.h"
 #include "serve/reply.h"
+#include "worker/picture.h"
 
 namespace gantry {
 
@@ -21,6 +26,11 @@ namespace {
 using nlohmann::json;
 
 constexpr uint32_t kShortThreads = 4;  // for those that only look, however many wait
+
+// Which device an encoder is: ggml's own is on the CPU here.
+std::string device_of(const std::string& encoder) {
+  return encoder.empty() || encoder == "ggml" ? "CPU" : encoder;
+}
 
 json refused_json(const std::vector<OvRefusal>& refused) {
   json out = json::array();
@@ -47,14 +57,56 @@ json embedder_json(const EmbedStatus& s) {
 json language_json(const LanguageStatus& s) {
   return {{"name", s.name},
           {"kind", "language"},
-          {"device", "CPU"},
-          {"engine", "llama.cpp"},
+          {"device", s.device == kGgml ? "CPU" : s.device},
+          {"engine", s.device == kGgml ? "llama.cpp" : "llama.cpp on OpenVINO"},
+          {"refused", refused_json(s.refused)},
           {"prompt_tokens_max", s.prompt_max},
           {"loaded", s.loaded},
           {"pid", s.pid == 0 ? json(nullptr) : json(s.pid)},
           {"queue", s.waiting},
           {"answers", s.answers},
           {"restarts", s.restarts}};
+}
+
+json ear_json(const EarStatus& s) {
+  json changes = json::array();
+  for (const EncoderChange& one : s.changes) {
+    changes.push_back({{"from", one.from}, {"to", one.to}, {"cause", one.cause}});
+  }
+  return {{"name", s.name},
+          {"kind", "speech"},
+          {"device", device_of(s.encoder)},
+          {"engine", "whisper.cpp"},
+          {"encoder", s.encoder.empty() ? json(nullptr) : json(s.encoder)},
+          {"encoder_changes", std::move(changes)},
+          {"loaded", s.loaded},
+          {"pid", s.pid == 0 ? json(nullptr) : json(s.pid)},
+          {"queue", s.waiting},
+          {"recordings", s.recordings},
+          {"restarts", s.restarts}};
+}
+
+json eye_json(const ImageStatus& s) {
+  return {{"name", s.name},
+          {"kind", s.classifies ? "image-classification" : "image-embedding"},
+          {"device", s.device},
+          {"refused", refused_json(s.refused)},
+          {"height", s.size.height},
+          {"width", s.size.width},
+          {s.classifies ? "classes" : "vector", s.width},
+          {"static_shapes", s.fixed},
+          {"queue", s.queued},
+          {"pictures", s.pictures}};
+}
+
+json segments_json(const std::vector<Segment>& segments) {
+  json out = json::array();
+  for (const Segment& segment : segments) {
+    out.push_back({{"start", static_cast<double>(segment.start.count()) / 1000},
+                   {"end", static_cast<double>(segment.end.count()) / 1000},
+                   {"text", segment.text}});
+  }
+  return out;
 }
 
 // How many tokens were read, and which texts had more than the model reads.
@@ -92,6 +144,7 @@ class Service final : public NpuService {
   Result<void> start() {
     http::ServerOptions transport;
     transport.listen = {options_.listen};
+    if (!options_.socket.empty()) transport.listen.push_back({options_.socket});
     transport.threads = kNpuRequestsMax + kShortThreads;
     transport.admit = [this](const http::Request& head, const http::Address& via) {
       return guard_.check(head, via);
@@ -120,13 +173,17 @@ class Service final : public NpuService {
     void (Service::*handle)(http::Exchange&);
     bool works;  // passes the gate
   };
-  static constexpr std::array<Route, 6> routes() {
+  static constexpr std::array<Route, 10> routes() {
     return {{{"GET", "/health", &Service::health, false},
              {"GET", "/metrics", &Service::metrics, false},
              {"GET", "/v1/models", &Service::list, false},
              {"POST", "/embeddings", &Service::embed, true},
              {"POST", "/v1/embeddings", &Service::embed, true},
-             {"POST", "/inference", &Service::infer, true}}};
+             {"POST", "/inference", &Service::infer, true},
+             {"POST", "/v1/audio/transcriptions", &Service::hear, true},
+             {"POST", "/transcribe", &Service::hear, true},
+             {"POST", "/images/embeddings", &Service::see, true},
+             {"POST", "/images/classify", &Service::see, true}}};
   }
 
   void reply(http::Exchange& exchange, http::Response response) const {
@@ -195,7 +252,13 @@ class Service final : public NpuService {
       if (answering.empty()) answering = status.device;
       models.push_back(embedder_json(status));
     }
+    for (const auto& one : models_.eyes) {
+      const ImageStatus status = one->status();
+      if (answering.empty()) answering = status.device;
+      models.push_back(eye_json(status));
+    }
     for (const auto& one : models_.languages) models.push_back(language_json(one->status()));
+    for (const auto& one : models_.ears) models.push_back(ear_json(one->status()));
     const auto celsius = read_cpu_temperature(os_);
     json body = {{"status", "ok"},
                  {"version", options_.version},
@@ -239,6 +302,7 @@ class Service final : public NpuService {
       slots += fmt::format("gantry_npu_token_slots_total{} {}\n", labels, s.padded);
       queue += fmt::format("gantry_npu_queue_texts{} {}\n", labels, s.queued);
     }
+    out += ear_metrics() + eye_metrics();
     out += "# TYPE gantry_npu_texts_total counter\n" + texts;
     out += "# TYPE gantry_npu_tokens_total counter\n" + tokens;
     out += "# TYPE gantry_npu_token_slots_total counter\n" + slots;
@@ -246,10 +310,40 @@ class Service final : public NpuService {
     reply(exchange, text_response(200, "text/plain; version=0.0.4", std::move(out)));
   }
 
+  std::string ear_metrics() const {
+    std::string recordings, seconds, queue;
+    for (const auto& one : models_.ears) {
+      const EarStatus s = one->status();
+      const std::string labels =
+          fmt::format("{{model=\"{}\",device=\"{}\"}}", s.name, device_of(s.encoder));
+      recordings += fmt::format("gantry_npu_recordings_total{} {}\n", labels, s.recordings);
+      seconds += fmt::format("gantry_npu_heard_seconds_total{} {:.3f}\n", labels,
+                             static_cast<double>(s.heard.count()) / 1000);
+      queue += fmt::format("gantry_npu_queue_recordings{} {}\n", labels, s.waiting);
+    }
+    return "# TYPE gantry_npu_recordings_total counter\n" + recordings +
+           "# TYPE gantry_npu_heard_seconds_total counter\n" + seconds +
+           "# TYPE gantry_npu_queue_recordings gauge\n" + queue;
+  }
+
+  std::string eye_metrics() const {
+    std::string pictures, queue;
+    for (const auto& one : models_.eyes) {
+      const ImageStatus s = one->status();
+      const std::string labels = fmt::format("{{model=\"{}\",device=\"{}\"}}", s.name, s.device);
+      pictures += fmt::format("gantry_npu_pictures_total{} {}\n", labels, s.pictures);
+      queue += fmt::format("gantry_npu_queue_pictures{} {}\n", labels, s.queued);
+    }
+    return "# TYPE gantry_npu_pictures_total counter\n" + pictures +
+           "# TYPE gantry_npu_queue_pictures gauge\n" + queue;
+  }
+
   std::vector<std::string> names() const {
     std::vector<std::string> out;
     for (const auto& one : models_.embedders) out.push_back(one->status().name);
     for (const auto& one : models_.languages) out.push_back(one->status().name);
+    for (const auto& one : models_.ears) out.push_back(one->status().name);
+    for (const auto& one : models_.eyes) out.push_back(one->status().name);
     return out;
   }
 
@@ -319,6 +413,107 @@ class Service final : public NpuService {
     reply(exchange, json_response(200, out));
   }
 
+  // OpenAI's form, or for /transcribe the recording as it stands.
+  void hear(http::Exchange& exchange) {
+    const http::Request& request = exchange.request();
+    const bool form = request.header("Content-Type").starts_with("multipart/");
+    const bool plain = request.path() == "/transcribe";
+    AudioUpload upload;
+    const auto wrong = plain && !form ? read_audio_body(request, &upload)
+                                      : read_audio_upload(request, false, &upload);
+    if (wrong) return reply(exchange, error_response(*wrong));
+    EarModel* model = find(models_.ears, upload.model);
+    if (model == nullptr) return unknown(exchange, upload.model, "speech");
+    const Spool spool(os_, options_.spool_dir, clock_);
+    if (const auto error = spool.decode(options_.decode, upload.file, exchange.gone())) {
+      return reply(exchange, error_response(*error));
+    }
+    Heard heard = heard_as(upload);
+    if (const auto info = os_.stat(spool.wav())) heard.duration = wav_duration(info->size);
+    Result<std::vector<Segment>> segments =
+        model->hear(spool.wav(), heard.duration, exchange.gone());
+    if (!segments) return reply(exchange, segments.error());
+    const EarStatus status = model->status();
+    heard.segments = std::move(*segments);
+    heard.device =
+        device_of(heard.segments.empty() ? status.encoder : heard.segments.back().encoder);
+    Result<http::Response> response = render_heard(heard, upload.format);
+    if (!response) return reply(exchange, response.error());
+    if (plain && upload.format == "json") {
+      json out = json::parse(response->body);
+      out["model"] = status.name;
+      out["duration"] = static_cast<double>(heard.duration.count()) / 1000;
+      out["segments"] = segments_json(heard.segments);
+      response = json_response(200, out);
+    }
+    reply(exchange, std::move(*response));
+  }
+
+  // A picture's bytes to what the graph takes: decoded by another process, through files.
+  Result<std::vector<float>> pixels(const ImageModel& model, const std::string& image,
+                                    const http::Cancel& gone) {
+    Rng rng = Rng::from_system();
+    const std::string path = join_path(options_.spool_dir, make_id(clock_, rng));
+    const std::string file = path + ".picture", ppm = path + ".ppm";
+    Result<void> done = os_.write_file(file, image, 0600);
+    if (done) done = options_.picture(file, ppm, gone);
+    Result<std::unique_ptr<MappedFile>> mapped = nullptr;
+    if (done) mapped = os_.map_file(ppm);
+    for (const std::string& left : {file, ppm}) (void)os_.remove(left);
+    if (!done) return fail(done.error());
+    if (!mapped) return fail(mapped.error());
+    const Result<PixelView> view = parse_ppm((*mapped)->bytes());
+    if (!view) return fail(view.error());
+    return model.prepare(*view);
+  }
+
+  void see(http::Exchange& exchange) {
+    const bool classify = exchange.request().path() == "/images/classify";
+    const Result<ImageAsk> ask = read_image_ask(exchange.request());
+    if (!ask) return reply(exchange, ask.error());
+    const auto fits = [&](const ImageModel& model) {
+      return model.status().classifies == classify;
+    };
+    ImageModel* model = nullptr;
+    for (const auto& one : models_.eyes) {
+      const bool named = ask->model.empty() || one->status().name == ask->model;
+      if (model == nullptr && named && fits(*one)) model = one.get();
+    }
+    if (model == nullptr) {
+      return unknown(exchange, ask->model, classify ? "image classification" : "image embedding");
+    }
+    std::vector<std::vector<float>> inputs;
+    for (size_t i = 0; i < ask->images.size(); ++i) {
+      Result<std::vector<float>> input = pixels(*model, ask->images[i], exchange.gone());
+      if (!input) {
+        Error error = input.error();
+        error.message = fmt::format("images[{}]: {}", i, error.message);
+        ApiError told = api_error(error);
+        if (error.code == Code::kCorrupt || error.code == Code::kUnsupported) told.status = 400;
+        return reply(exchange, error_response(told));
+      }
+      inputs.push_back(std::move(*input));
+    }
+    const auto vectors = model->run(std::move(inputs), exchange.gone());
+    if (!vectors) return reply(exchange, vectors.error());
+    const ImageStatus status = model->status();
+    json list = json::array();
+    for (const std::vector<float>& vector : *vectors) {
+      if (!classify) {
+        list.push_back(vector);
+        continue;
+      }
+      json classes = json::array();
+      for (const ImageClass& one : model->classes(vector, ask->top)) {
+        classes.push_back({{"label", one.label}, {"index", one.index}, {"score", one.score}});
+      }
+      list.push_back(std::move(classes));
+    }
+    reply(exchange, json_response(200, {{classify ? "classes" : "embeddings", std::move(list)},
+                                        {"model", status.name},
+                                        {"device", status.device}}));
+  }
+
   // Events {"text": piece}, at the end {"done": true, ...}; an error is an event once one is out.
   void stream(http::Exchange& exchange, LanguageModel& model, const Question& question) {
     bool begun = false;
@@ -347,6 +542,7 @@ class Service final : public NpuService {
   NpuModels& models_;
   Os& os_;
   Log& log_;
+  const RealClock clock_;
   std::atomic<uint32_t> inside_{0};
   std::atomic<uint64_t> requests_{0}, refused_{0};
   std::unique_ptr<http::Server> server_;

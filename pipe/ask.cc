@@ -75,12 +75,13 @@ Result<std::string> chat_body(Os& os, const std::string& model, const Question& 
     messages.push_back({{"role", "system"}, {"content", question.system}});
   }
   messages.push_back({{"role", "user"}, {"content", std::move(content)}});
-  const nlohmann::json body = {{"model", model},
-                               {"messages", std::move(messages)},
-                               {"temperature", question.temperature},
-                               {"seed", question.seed},
-                               {"max_tokens", question.tokens_max},
-                               {"stream", true}};
+  nlohmann::json body = {{"model", model},
+                         {"messages", std::move(messages)},
+                         {"temperature", question.temperature},
+                         {"seed", question.seed},
+                         {"max_tokens", question.tokens_max},
+                         {"stream", true}};
+  if (question.stays) body["private"] = true;
   return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

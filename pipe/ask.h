@@ -20,6 +20,7 @@ struct Question {
   uint32_t tokens_max = 1024;
   double temperature = 0;
   uint64_t seed = 0;
+  bool stays = false;  // nothing of it leaves this machine
 };
 
 // The answer's text; on_text gets each piece as it comes (may be empty). kWorkerFailed with the

@@ -80,7 +80,7 @@ class AskWorker : public ::testing::Test {
   }
   FakeForemanForPipes foreman_;
   http::Cancel cancel_{false};
-  int open_ = 0;
+  std::atomic<int> open_ = 0;
   std::string live_;
 };
 

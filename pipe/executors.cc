@@ -13,6 +13,7 @@
 #include "pipe/speakers.h"
 #include "pipe/step.h"
 #include "pipe/summarize.h"
+#include "pipe/talk.h"
 #include "pipe/transcript.h"
 
 namespace gantry {
@@ -144,6 +145,7 @@ Executors make_executors(Os& os) {
   executors["speak"] = make_speak(os);
   executors["generate"] = std::make_unique<Generate>(os);
   executors["summarize"] = make_summarize(os);
+  executors["talk"] = make_talk(os);
   return executors;
 }
 

@@ -1,5 +1,5 @@
-// The kinds of jobs: transcribe, minutes, summarize, generate, diarize, speak. Each turns a JobSpec
-// into the bytes of a result, step by step, with a checkpoint after every step.
+// The kinds of jobs: transcribe, minutes, summarize, generate, diarize, speak, talk. Each turns a
+// JobSpec into the bytes of a result, step by step, with a checkpoint after every step.
 #pragma once
 
 #include <map>
@@ -29,6 +29,7 @@ namespace gantry {
 //               -> {"text": "...", "steps": [...]}
 //   diarize     see pipe/diarize.h
 //   speak       see pipe/speak.h: the one whose result is a wav
+//   talk        see pipe/talk.h
 // "steps" are StepReports: what each cost, predicted and measured.
 using Executors = std::map<std::string, std::unique_ptr<Executor>>;
 Executors make_executors(Os& os);

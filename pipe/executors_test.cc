@@ -12,7 +12,7 @@ namespace {
 TEST(Executors, CheckTheirSpecs) {
   FakeOs os;
   const Executors executors = make_executors(os);
-  EXPECT_EQ(executors.size(), 6U);
+  EXPECT_EQ(executors.size(), 7U);
   const Executor& speech = *executors.at("transcribe");
   EXPECT_FALSE(speech.check({.files = {}}));
   EXPECT_FALSE(speech.check({.files = {"/a", "/b"}}));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/fake_os.h"
@@ -17,17 +18,30 @@ class FakeForemanForPipes final : public ForemanClient {
   FakeOs os;  // where decode() writes
   std::vector<std::string> opened;  // in order
   uint64_t tokens = 0;
-  int open_now = 0, open_most = 0, decodes = 0;
+  double sound_s = 0;  // that was heard, as sessions were told
+  std::map<std::string, std::pair<std::string, std::string>> instead;  // model: who answers, why
+  std::atomic<int> open_now = 0;  // sessions may be opened on several threads
+  int open_most = 0, decodes = 0;
+  std::mutex mutex;
   std::map<std::string, Error> refuse;  // by model
   std::vector<ModelStatus> known;
 
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model, const http::Cancel&,
-                                                      bool) override {
+                                                      bool, bool) override {
     if (const auto found = refuse.find(model); found != refuse.end()) return fail(found->second);
+    const std::lock_guard lock(mutex);
     opened.push_back(model);
-    auto session = std::make_unique<FakeSession>(model, worker, &open_now, &tokens);
-    open_most = std::max(open_most, open_now);
+    const auto other = instead.find(model);
+    auto [name, why] = other == instead.end() ? std::pair{model, std::string()} : other->second;
+    auto session =
+        std::make_unique<FakeSession>(name, worker, &open_now, &tokens, &sound_s, why);
+    open_most = std::max(open_most, open_now.load());
     return session;
+  }
+  std::map<std::string, std::string> detectors;  // by recogniser
+  std::string detector_of(const std::string& model) const override {
+    const auto found = detectors.find(model);
+    return found == detectors.end() ? std::string() : found->second;
   }
   [[nodiscard]] Result<StepReport> decode(const std::string&, const std::string& wav,
                                           const http::Cancel&) override {
@@ -58,6 +72,10 @@ class FakeForemanForPipes final : public ForemanClient {
   [[nodiscard]] Result<std::string> log(const std::string&, Bytes) override { return unused(); }
   std::vector<ModelStatus> models() override { return known; }
   std::vector<LeaseStatus> leases() override { return {}; }
+  std::vector<ModeStatus> modes() override { return {}; }
+  [[nodiscard]] Result<ModeStatus> set_mode(const std::string&, std::optional<Mode>) override {
+    return unused();
+  }
   std::vector<LedgerStatus> ledger() override { return {}; }
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string&, uint32_t) override {
     return unused();

@@ -17,6 +17,10 @@ class FakeModelWorker final : public Worker {
   Answer answer;                   // for chats; 200 bodies are whole event streams
   bool tokenizes = true;           // a token is a word; else it has no tokenizer
   std::vector<Segment> heard;      // for transcribe
+  std::vector<Millis> asked_from;  // by each transcribe()
+  std::optional<std::vector<SpeechSpan>> told_speech;  // to the last one
+  size_t hears_most = 1'000'000;   // by one transcribe(), which then fails
+  std::vector<EncoderChange> changes;  // while it transcribed
   std::vector<SpeakerTurn> turns;  // for diarize
   std::vector<Utterance> said;     // by speak(), which makes two bytes of a character
   uint32_t rate = 8'000;
@@ -44,12 +48,21 @@ class FakeModelWorker final : public Worker {
   void stop() override {}
   const http::Address& address() const override { return address_; }
   [[nodiscard]] Result<std::vector<Segment>> transcribe(
-      const std::string&, const http::Cancel&,
+      const Hearing& hearing, const http::Cancel&,
       const std::function<void(const Segment&, Progress)>& on_segment) override {
     if (dead) return fail(*dead);
-    for (const Segment& segment : heard) on_segment(segment, {0.5});
-    return heard;
+    asked_from.push_back(hearing.from);
+    told_speech = hearing.speech;
+    std::vector<Segment> rest;
+    for (const Segment& segment : heard) {  // each is a piece of its own
+      if (segment.end <= hearing.from) continue;
+      if (rest.size() >= hears_most) return fail(Code::kWorkerFailed, "went deaf");
+      on_segment(segment, {0.5, segment.start});
+      rest.push_back(segment);
+    }
+    return rest;
   }
+  std::vector<EncoderChange> encoder_changes() const override { return changes; }
   [[nodiscard]] Result<std::vector<SpeakerTurn>> diarize(
       const std::string&, const SpeakerWish&, const http::Cancel&,
       const std::function<void(Progress)>& on_progress) override {

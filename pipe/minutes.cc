@@ -211,8 +211,17 @@ Result<std::string> render_page(std::string_view result_json) {
   Result<std::vector<Segment>> heard =
       parse_segments(result.value("transcript", nlohmann::json::array()));
   if (!heard) return fail(heard.error());
+  const auto doubtful = std::ranges::count_if(*heard, &Segment::low_confidence);
+  if (doubtful > 0) {
+    out += fmt::format("\n{} of {} parts of the transcript, marked {}are probably not what was "
+                       "said; nor is what was made of them.\n",
+                       doubtful, heard->size(), kLowConfidenceMark);
+  }
   out += "\n## Transcript\n\n";
-  for (const Segment& s : *heard) out += fmt::format("{:>7}  {}\n", short_time(s.start), s.text);
+  for (const Segment& s : *heard) {
+    out += fmt::format("{:>7}  {}{}\n", short_time(s.start),
+                       s.low_confidence ? kLowConfidenceMark : "", s.text);
+  }
   return out;
 }
 

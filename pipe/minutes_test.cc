@@ -121,6 +121,19 @@ TEST(TidyList, KeepsBulletsOnly) {
   EXPECT_EQ(tidy_list("- no actions\n"), "");
 }
 
+TEST(RenderMinutes, APageSaysWhatIsNotToBeTrusted) {
+  const auto page = [](const char* low) {
+    return *render_minutes(std::string(R"({"minutes":"- radio: stopped","transcript":[)") +
+                           R"({"start":0,"end":1,"text":"stop the radio"},)" +
+                           R"({"start":2,"end":3,"text":"mumble")" + low + "}]}");
+  };
+  EXPECT_EQ(page("").find("(?)"), std::string::npos);
+  const std::string doubtful = page(R"(,"low_confidence":true)");
+  EXPECT_NE(doubtful.find("1 of 2 parts of the transcript"), std::string::npos) << doubtful;
+  EXPECT_NE(doubtful.find("0:02.0  (?) mumble"), std::string::npos) << doubtful;
+  EXPECT_NE(doubtful.find("0:00.0  stop the radio"), std::string::npos) << doubtful;
+}
+
 TEST(RenderMinutes, DamagedResultsAreErrors) {
   EXPECT_FALSE(render_minutes(""));
   EXPECT_FALSE(render_minutes("{\"minutes\":3}"));

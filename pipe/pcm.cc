@@ -30,6 +30,11 @@ std::string wav_head(uint32_t rate, uint64_t pcm_bytes) {
   return head;
 }
 
+Millis wav_duration(Bytes file) {
+  constexpr uint64_t kBytesPerMilli = 32;
+  return Millis(static_cast<int64_t>((file - Bytes{kWavHeadBytes}).n / kBytesPerMilli));
+}
+
 std::string silence(uint32_t rate, uint32_t ms) {
   return std::string(2 * (static_cast<uint64_t>(rate) * ms / 1000), '\0');
 }

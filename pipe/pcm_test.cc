@@ -6,6 +6,12 @@
 namespace gantry {
 namespace {
 
+TEST(Pcm, DurationBySize) {
+  EXPECT_EQ(wav_duration(Bytes{44 + 32'000}), Millis{1000});
+  EXPECT_EQ(wav_duration(Bytes{44}), Millis{0});
+  EXPECT_EQ(wav_duration(Bytes{10}), Millis{0});
+}
+
 TEST(Pcm, AHeadSaysRateAndLength) {
   const std::string head = wav_head(22'050, 1'000);
   ASSERT_EQ(head.size(), kWavHeadBytes);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "foreman/client.h"
+#include "pipe/heard.h"
 
 namespace gantry {
 
@@ -24,20 +25,30 @@ class Steps {
   // the size it was (the wav itself is not synced).
   [[nodiscard]] Result<std::string> decoded(const std::string& file);
 
-  // Speech to segments with live events; kept as a checkpoint.
+  // Where somebody speaks in the wav, by this model; kept as a checkpoint.
+  [[nodiscard]] Result<std::vector<SpeechSpan>> detected(const std::string& file,
+                                                      const std::string& wav,
+                                                      const std::string& detector);
+
+  // Speech to segments with live events; kept as checkpoints, part by part (pipe/heard.h).
   [[nodiscard]] Result<std::vector<Segment>> transcribed(const std::string& file,
                                                          const std::string& model);
 
-  void fraction_of_step(double done);  // 0..1 of the step that runs
+  void add(const StepReport& report);  // of a step that was carried out elsewhere
+  // 0..1 of the step that runs; a note stands behind its name.
+  void fraction_of_step(double done, const std::string& note = {});
   const std::vector<StepReport>& reports() const { return reports_; }
 
  private:
   void begin(const std::string& name, const std::string& model);
   void end(const StepReport& report);
+  // What is not heard yet; told live, kept as it comes.
+  [[nodiscard]] Result<std::vector<Segment>> hear(Session& session, const Hearing& rest,
+                                                  Heard* heard);
 
   JobContext& context_;
   Os& os_;
-  const double total_;
+  double total_;
   double finished_ = 0;
   std::string current_;
   std::vector<StepReport> reports_;

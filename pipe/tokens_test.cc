@@ -12,7 +12,7 @@ class TokensTest : public ::testing::Test {
  protected:
   FakeForemanForPipes foreman_;
   http::Cancel cancel_{false};
-  std::unique_ptr<Session> session_ = *foreman_.open("m", cancel_, true);
+  std::unique_ptr<Session> session_ = *foreman_.open("m", cancel_, true, false);
   TokenCounter counter_{*session_, cancel_};
 };
 

@@ -13,9 +13,36 @@ namespace gantry {
 namespace {
 
 double seconds(Millis time) { return static_cast<double>(time.count()) / 1000.0; }
+double thousandths(double value) { return std::round(value * 1000) / 1000; }
 
 std::string line_of(const Segment& s) {
-  return s.speaker ? speaker_name(*s.speaker) + ": " + s.text : s.text;
+  const std::string text = s.low_confidence ? std::string(kLowConfidenceMark) + s.text : s.text;
+  return s.speaker ? speaker_name(*s.speaker) + ": " + text : text;
+}
+
+std::optional<double> number_in(const nlohmann::json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key) || !object[key].is_number()) return {};
+  return object[key].get<double>();
+}
+
+std::optional<Millis> time_in(const nlohmann::json& object, const char* key) {
+  const std::optional<double> value = number_in(object, key);
+  if (!value || !(std::fabs(*value) < 1e9)) return {};  // a second of the last thirty years
+  return Millis(std::llround(*value * 1000));
+}
+
+Result<std::vector<Word>> parse_words(const nlohmann::json& words) {
+  if (!words.is_array()) return fail(Code::kCorrupt, "words are a list");
+  std::vector<Word> out;
+  for (const nlohmann::json& each : words) {
+    const std::optional<Millis> start = time_in(each, "start"), end = time_in(each, "end");
+    const std::optional<double> probability = number_in(each, "probability");
+    if (!start || !end || !probability || !each.contains("word") || !each["word"].is_string()) {
+      return fail(Code::kCorrupt, "a word needs word, start, end and probability");
+    }
+    out.push_back({*start, *end, each["word"].get<std::string>(), *probability});
+  }
+  return out;
 }
 
 std::string cue_lines(std::span<const Segment> segments, bool numbered, char mark) {
@@ -46,8 +73,18 @@ nlohmann::json segment_json(const Segment& s) {
   nlohmann::json out = {{"start", seconds(s.start)},
                         {"end", seconds(s.end)},
                         {"text", s.text},
-                        {"confidence", std::round(s.confidence * 1000) / 1000}};
+                        {"confidence", thousandths(s.confidence)}};
   if (s.speaker) out["speaker"] = *s.speaker;
+  if (!s.encoder.empty()) out["encoder"] = s.encoder;
+  if (s.avg_logprob) out["avg_logprob"] = thousandths(*s.avg_logprob);
+  if (s.no_speech) out["no_speech_prob"] = thousandths(*s.no_speech);
+  if (s.low_confidence) out["low_confidence"] = true;
+  for (const Word& word : s.words) {
+    out["words"].push_back({{"word", word.text},
+                            {"start", seconds(word.start)},
+                            {"end", seconds(word.end)},
+                            {"probability", thousandths(word.probability)}});
+  }
   return out;
 }
 
@@ -57,25 +94,41 @@ nlohmann::json segments_json(std::span<const Segment> segments) {
   return array;
 }
 
+namespace {
+
+Result<Segment> parse_segment(const nlohmann::json& each) {
+  const std::optional<Millis> start = time_in(each, "start"), end = time_in(each, "end");
+  if (!start || !end || !each.contains("text") || !each["text"].is_string()) {
+    return fail(Code::kCorrupt, "a segment needs start, end and text");
+  }
+  Segment s{*start, *end, each["text"].get<std::string>()};
+  s.confidence = number_in(each, "confidence").value_or(s.confidence);
+  if (each.contains("speaker") && each["speaker"].is_number_unsigned()) {
+    s.speaker = each["speaker"].get<uint32_t>();
+  }
+  if (each.contains("encoder") && each["encoder"].is_string()) {
+    s.encoder = each["encoder"].get<std::string>();
+  }
+  s.avg_logprob = number_in(each, "avg_logprob");
+  s.no_speech = number_in(each, "no_speech_prob");
+  s.low_confidence = each.contains("low_confidence") && each["low_confidence"] == true;
+  if (each.contains("words")) {
+    Result<std::vector<Word>> words = parse_words(each["words"]);
+    if (!words) return fail(words.error());
+    s.words = std::move(*words);
+  }
+  return s;
+}
+
+}  // namespace
+
 Result<std::vector<Segment>> parse_segments(const nlohmann::json& array) {
   if (!array.is_array()) return fail(Code::kCorrupt, "a transcript is a list of segments");
   std::vector<Segment> out;
   for (const nlohmann::json& each : array) {
-    const auto number = [&each](const char* key) {
-      return each.is_object() && each.contains(key) && each[key].is_number();
-    };
-    if (!number("start") || !number("end") || !each.contains("text") || !each["text"].is_string()) {
-      return fail(Code::kCorrupt, "a segment needs start, end and text");
-    }
-    Segment s;
-    s.start = Millis(std::llround(each["start"].get<double>() * 1000));
-    s.end = Millis(std::llround(each["end"].get<double>() * 1000));
-    s.text = each["text"].get<std::string>();
-    if (number("confidence")) s.confidence = each["confidence"].get<double>();
-    if (number("speaker") && each["speaker"].is_number_unsigned()) {
-      s.speaker = each["speaker"].get<uint32_t>();
-    }
-    out.push_back(std::move(s));
+    Result<Segment> segment = parse_segment(each);
+    if (!segment) return fail(segment.error());
+    out.push_back(std::move(*segment));
   }
   return out;
 }

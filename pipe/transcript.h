@@ -12,7 +12,12 @@
 
 namespace gantry {
 
-// {"start","end","text","confidence"}, s; with "speaker" where it is known.
+// In front of the text of a segment that is probably not what was said.
+constexpr std::string_view kLowConfidenceMark = "(?) ";
+
+// {"start","end","text","confidence"}, s; with "speaker" where it is known, "low_confidence" where
+// it is true, and what the engine says: "avg_logprob", "no_speech_prob" and "words", each {"word",
+// "start","end","probability"}.
 nlohmann::json segment_json(const Segment& segment);
 nlohmann::json segments_json(std::span<const Segment> segments);
 [[nodiscard]] Result<std::vector<Segment>> parse_segments(const nlohmann::json& array);

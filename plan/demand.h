@@ -115,13 +115,14 @@ struct Wish {
   Bytes lora;                       // files of adapters, together
   uint32_t adapters = 0;            // of them
   uint32_t context = 0;  // tokens per sequence, at most what was trained; 0: min(trained, 4096)
-  uint32_t parallel = 1;            // sequences at once
+  uint32_t parallel = 1;            // sequences at once; kWhisper: pieces of a recording
   CacheType cache_k = CacheType::kF16;
   CacheType cache_v = CacheType::kF16;
   uint32_t ubatch = 512;
   bool flash_attention = false;     // implied by a quantised cache_v, as in llama.cpp
   bool embeddings = false;          // inputs go through whole, in one physical batch
   bool encoder_on_cpu = false;      // the vision encoder, where layers are on an accelerator
+  bool openvino_encoder = false;    // kWhisper: OpenVINO's libraries and its copy of the encoder
   bool small_media = false;         // kMedia: gantry-decode instead of ffmpeg
   StreamWish stream;                // kLlama
   // The user's own figure for an external command; absent: it has host memory to itself. For

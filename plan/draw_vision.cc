@@ -17,6 +17,7 @@ using Dims = Sketch::Dims;
 constexpr uint64_t kColours = 3;
 constexpr uint64_t kQwenMerge = 2;
 constexpr uint64_t kQwenSide = 46;  // tokens; its square is kQwenImageTokens
+constexpr uint64_t kSoundFrames = 3'000;  // that mtmd reserves room for, ten milliseconds each
 static_assert(kQwenSide * kQwenSide == kQwenImageTokens);
 
 class Draw {
@@ -25,10 +26,11 @@ class Draw {
       : card_(card), style_(card.vision), flash_(flash), rms_(is("qwen2.5vl_merger")),
         embd_(card.embd), text_(text_embd), pixels_(card.image_size) {
     if (style_.is_qwen()) pixels_ = kQwenSide * kQwenMerge * card.patch_size;
-    side_ = pixels_ / card.patch_size;
+    side_ = pixels_ / std::max(card.patch_size, 1U);
     n_ = side_ * side_;
   }
   uint64_t bytes();
+  uint64_t audio_bytes();
 
  private:
   bool is(const char* projector) const { return style_.projector == projector; }
@@ -59,10 +61,14 @@ class Draw {
   Id qwen_result(Id of, Id features);
   Id gemma_result(Id of);
   Id clip_result(Id of);
+  Id columns_of(Id kernel, Id of, Dims dims) { return s_.op(dims, {kernel, of}, Sketch::kF16); }
+  Id by_chunks(Id of, Dims to);
+  Id chunked_sound();
+  Id whole_sound();
 
   const ModelCard& card_;
   const VisionStyle& style_;
-  bool flash_, rms_;
+  bool flash_, rms_, is_chunked_ = card_.audio_projector == "qwen3a";
   uint64_t embd_, text_, pixels_, side_ = 0, n_ = 0;
   Id positions_ = Sketch::kNone, window_mask_ = Sketch::kNone;
   Sketch s_;
@@ -183,6 +189,61 @@ Id Draw::clip_result(Id of) {
   return matrix(gelu(matrix(chosen, text_)), text_);
 }
 
+// ggml_conv_2d() over chunks of a spectrogram, all at once, with its bias.
+Id Draw::by_chunks(Id of, Dims to) {
+  const Dims from = s_.dims(of);
+  const Id kernel = weight();
+  const Id columns = columns_of(kernel, of, {9 * from.c, to.a, to.b, to.d});
+  const uint64_t cells = to.a * to.b * to.d;
+  const Id product =
+      s_.op({cells, to.c}, {s_.view(columns, {9 * from.c, cells}), s_.view(kernel, {9 * from.c})});
+  return gelu(biased(s_.op(to, {s_.view(product, to, true)})));
+}
+
+// Qwen3-ASR's: chunks of a second are made smaller three times, each side by two.
+Id Draw::chunked_sound() {
+  constexpr uint64_t kChunk = 100, kChunks = kSoundFrames / kChunk;
+  const auto half = [](uint64_t side) { return (side + 1) / 2; };
+  const Id sound = s_.input({kSoundFrames, card_.audio_mels}, Sketch::kF32);
+  const uint64_t channels = card_.audio_channels;
+  uint64_t wide = kChunk, high = card_.audio_mels;
+  Id live = s_.op({wide, high, 1, kChunks}, {s_.view(sound, {wide, high, 1, kChunks}, true)});
+  for (int i = 0; i < 3; ++i) {
+    wide = half(wide), high = half(high);
+    live = by_chunks(live, {wide, high, channels, kChunks});
+  }
+  n_ = wide * kChunks;
+  live = s_.op({high, channels, wide, kChunks},
+               {s_.permuted(live, {high, channels, wide, kChunks})});
+  live = s_.matrix(weight(), s_.view(live, {high * channels, n_}), embd_);
+  return add(live, s_.op({embd_, n_}, {weight()}));
+}
+
+// Whisper's: two convolutions in time, the second of which halves it.
+Id Draw::whole_sound() {
+  n_ = kSoundFrames / 2;
+  const Id sound = s_.input({kSoundFrames, card_.audio_mels}, Sketch::kF32);
+  const auto convolved = [this](Id of, uint64_t channels, uint64_t frames) {
+    const Id kernel = weight();
+    const Id columns = columns_of(kernel, of, {3 * channels, frames});
+    return gelu(biased(s_.op({frames, embd_}, {columns, kernel})));
+  };
+  const Id first = convolved(sound, card_.audio_mels, kSoundFrames);
+  const Id second = convolved(first, embd_, n_);
+  return biased(s_.op({embd_, n_}, {s_.view(second, {embd_, n_}, true)}));
+}
+
+uint64_t Draw::audio_bytes() {
+  Id live = is_chunked_ ? chunked_sound() : whole_sound();
+  for (uint32_t i = 0; i < card_.layers; ++i) {
+    const Id between = add(attention(norm(live), Sketch::kNone), live);
+    live = add(between, ffn(norm(between)));
+  }
+  live = norm(live);
+  s_.expand(matrix(gelu(matrix(live, embd_)), text_));
+  return s_.reserve({1}).front();
+}
+
 uint64_t Draw::bytes() {
   Id live = style_.is_qwen() ? qwen_patches() : clip_patches();
   if (style_.norm_before) live = norm(live);
@@ -214,6 +275,11 @@ uint64_t Draw::bytes() {
 uint64_t draw_vision(const ModelCard& mmproj, uint32_t text_embd, bool flash) {
   if (mmproj.patch_size == 0) return 0;
   return Draw(mmproj, text_embd, flash).bytes();
+}
+
+uint64_t draw_audio(const ModelCard& mmproj, uint32_t text_embd, bool flash) {
+  if (mmproj.audio_projector.empty() || mmproj.image_size > 0) return 0;
+  return Draw(mmproj, text_embd, flash).audio_bytes();
 }
 
 }  // namespace gantry

@@ -1,4 +1,5 @@
-// The vision encoder's graph as a sketch: what llama.cpp's mtmd reserves for one image.
+// The graphs of vision and audio encoders as sketches: what llama.cpp's mtmd reserves for one
+// image, or for half a minute of sound.
 #pragma once
 
 #include <cstdint>
@@ -11,5 +12,9 @@ namespace gantry {
 // kQwenImageTokens. CLIP's, Gemma 3's and the Qwen-VL line's own graphs; other kinds of encoders
 // are drawn as CLIP's. text_embd: of the model that reads the result.
 uint64_t draw_vision(const ModelCard& mmproj, uint32_t text_embd, bool flash);
+
+// Likewise for an encoder of sound: Qwen3-ASR's, and whisper's as Qwen2-Audio and Voxtral have it,
+// which stands for all others. 0: it is none, or one of both whose widths are the vision's.
+uint64_t draw_audio(const ModelCard& mmproj, uint32_t text_embd, bool flash);
 
 }  // namespace gantry

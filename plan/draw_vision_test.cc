@@ -50,6 +50,35 @@ TEST(DrawVision, OtherKindsHaveTheirOwnGraphs) {
   EXPECT_EQ(draw_vision(card, 3840, true), 127'139'840U);
 }
 
+// As the engine's dry run has them: Qwen3-ASR's, Qwen2-Audio's and Voxtral's, small.
+TEST(DrawAudio, EncodersOfSoundAsTheEngineHasThem) {
+  ModelCard card;
+  card.layers = 4;
+  card.embd = 256;
+  card.heads = 2;
+  card.ffn = 1024;
+  EXPECT_EQ(draw_audio(card, 128, true), 0U);  // it hears nothing
+  card.audio_mels = 128;
+  card.audio_channels = 64;
+  card.audio_projector = "qwen3a";
+  EXPECT_EQ(draw_audio(card, 128, true), 53'952'000U);
+  EXPECT_EQ(draw_audio(card, 128, false), 53'952'000U);
+  card.heads = 4;
+  for (const char* projector : {"qwen2a", "voxtral"}) {
+    card.audio_projector = projector;
+    EXPECT_EQ(draw_audio(card, 128, true), 10'752'000U);
+    EXPECT_EQ(draw_audio(card, 128, false), 42'144'000U);
+  }
+  card.embd = card.ffn = 1U << 20;
+  card.audio_mels = 1U << 12;
+  card.audio_channels = 1U << 16;
+  card.heads = 1;
+  card.audio_projector = "qwen3a";
+  EXPECT_GT(draw_audio(card, 1U << 20, false), 1ULL << 40);
+  card.image_size = 224;  // of both: the widths are the vision's
+  EXPECT_EQ(draw_audio(card, 128, true), 0U);
+}
+
 TEST(DrawVision, HostileShapesAreDrawnInTime) {
   ModelCard card;
   card.embd = card.ffn = card.image_size = 1U << 20;

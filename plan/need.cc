@@ -23,6 +23,12 @@ constexpr Bytes kEncoderBase = KiB(14'850);
 // gantry-worker speech, beside ggml's buffers, the vocabulary and the sound: 7.9 MiB of resident
 // size were seen, 5.1 MiB of proportional.
 constexpr Bytes kWhisperBase = KiB(8'704);
+// OpenVINO in a speech worker, and for each byte of the encoder at 16 bits what its CPU keeps
+// of weights, widened and rearranged, and of activations. Beside the same worker without it 81.5
+// MiB, 115.5 and 214.7 were seen for encoders of 1.2, 16.9 and 41.0 MiB: the shipped one and the
+// shapes of tiny and base. A device with memory of its own takes less of the host's.
+constexpr Bytes kOpenVinoBase = MiB(84);
+constexpr uint64_t kOpenVinoQuarters = 13;  // of a byte
 // ffmpeg turning a recording into 16 kHz mono: 51 MiB were seen.
 constexpr Bytes kMediaBase = MiB(56);
 // gantry-decode: 2.6 MiB of proportional and 5.7 MiB of resident size were seen.
@@ -35,6 +41,10 @@ constexpr Bytes kImageBase = MiB(17);
 constexpr uint64_t kVocabularyFactor = 8;
 constexpr uint64_t kTokenBytes = 160;
 constexpr uint64_t kWhisperTokenBytes = 200;  // two ordered maps, and rows of probabilities
+// Each further piece at once: a thread, its allocator's arena; and its own rows of probabilities,
+// logits and what sorts them.
+constexpr Bytes kWhisperLane = MiB(1);
+constexpr uint64_t kWhisperRowBytes = 40;
 constexpr uint64_t kSamplerTokenBytes = 16;   // a candidate and its logit, per sequence
 // Rows of logits that a decoder started without a prompt touches: it is fed four tokens, then
 // one at a time.
@@ -77,7 +87,9 @@ Bytes sum_of(const std::vector<Bytes>& each, uint32_t first, uint32_t count) {
 Bytes card_kv(const Wish& wish) {
   const ModelCard& card = *wish.card;
   if (wish.engine == EngineKind::kWhisper) {
-    return card.kv_bytes(card.text_context, CacheType::kF16, CacheType::kF16) + card.state_bytes;
+    const Bytes state =
+        card.kv_bytes(card.text_context, CacheType::kF16, CacheType::kF16) + card.state_bytes;
+    return {product({state.n, wish.parallel})};
   }
   return layer_kv(wish, 0, card.layers);
 }
@@ -109,8 +121,10 @@ Bytes repacked_twin(const Wish& wish) {
 Need host_base(const Wish& wish) {
   Need need{kHost, weights_of(wish), card_kv(wish), {}, overhead_bytes(wish)};
   if (wish.engine == EngineKind::kWhisper) {
-    need.compute = whisper_graph_bytes(*wish.card, false).back();
-    if (!wish.measured_overhead) need.overhead += whisper_sound_bytes(*wish.card);
+    need.compute = {product({whisper_graph_bytes(*wish.card, false).back().n, wish.parallel})};
+    if (wish.measured_overhead) return need;
+    need.overhead += {product({whisper_sound_bytes(*wish.card).n, wish.parallel})};
+    if (wish.openvino_encoder) need.overhead += openvino_encoder_bytes(*wish.card);
     return need;
   }
   if (!wish.measured_overhead) need.overhead += llama_work_bytes(wish);  // measured with the rest
@@ -122,10 +136,11 @@ Need host_base(const Wish& wish) {
 std::vector<Need> whisper_split(const Wish& wish, const std::string& accelerator) {
   Need host = host_base(wish);
   const std::vector<Bytes> graphs = whisper_graph_bytes(*wish.card, true);
-  Need device{accelerator, host.weights, host.kv, graphs.front(), kAcceleratorDevice};
+  const auto of_all = [&wish](Bytes of_one) { return Bytes{product({of_one.n, wish.parallel})}; };
+  Need device{accelerator, host.weights, host.kv, of_all(graphs.front()), kAcceleratorDevice};
   host.overhead += kAcceleratorHost;
   host.weights = host.kv = {};
-  host.compute = graphs.back();
+  host.compute = of_all(graphs.back());
   return {device, host};
 }
 
@@ -328,7 +343,9 @@ Bytes output_bytes(const Wish& wish) {
 }
 
 Bytes vision_graph_bytes(const Wish& wish) {
-  return Bytes{draw_vision(*wish.mmproj, wish.card->embd, flash_of(wish))};
+  const bool flash = flash_of(wish);
+  return Bytes{draw_vision(*wish.mmproj, wish.card->embd, flash) +
+               draw_audio(*wish.mmproj, wish.card->embd, flash)};
 }
 
 std::vector<Bytes> whisper_graph_bytes(const ModelCard& card, bool on_accelerator) {
@@ -356,6 +373,15 @@ Bytes whisper_sound_bytes(const ModelCard& card) {
   return sound + spectrum + Bytes{product({2, card.audio_context, card.ffn})};
 }
 
+Bytes openvino_encoder_bytes(const ModelCard& card) {
+  constexpr uint64_t kHalf = 2, kTaps = 3, kMatrices = 12;  // squares of the width in a layer
+  const uint64_t layers = product({kMatrices, card.audio_layers, card.embd, card.embd});
+  const uint64_t ends = product({kTaps, uint64_t{card.audio_mels} + card.embd, card.embd});
+  const uint64_t weights =
+      product({kHalf, layers + ends}) + product({card.audio_context, card.embd, kFloat});
+  return kOpenVinoBase + Bytes{product({weights, kOpenVinoQuarters}) / 4};
+}
+
 Bytes overhead_bytes(const Wish& wish) {
   if (wish.measured_overhead) return *wish.measured_overhead;
   if (wish.engine == EngineKind::kMedia) {
@@ -365,7 +391,9 @@ Bytes overhead_bytes(const Wish& wish) {
   if (!wish.card) return {};
   const ModelCard& card = *wish.card;
   if (wish.engine == EngineKind::kWhisper) {
-    return kWhisperBase + Bytes{product({kWhisperTokenBytes, card.vocab})};
+    const uint64_t more = std::max(wish.parallel, 1U) - 1;
+    return kWhisperBase + Bytes{product({kWhisperTokenBytes, card.vocab})} +
+           Bytes{product({more, kWhisperLane.n + product({kWhisperRowBytes, card.vocab})})};
   }
   const Bytes metadata = card.file_bytes - card.weight_bytes;
   const Bytes vocabulary = std::max(Bytes{product({kVocabularyFactor, metadata.n})},

@@ -45,6 +45,8 @@ Bytes vision_graph_bytes(const Wish& wish);
 // whisper.cpp's four graphs on the accelerator, where there is one, and in host memory, which is
 // last; on the CPU only what its worker ever touches of the decoder's.
 std::vector<Bytes> whisper_graph_bytes(const ModelCard& card, bool on_accelerator);
+// OpenVINO's libraries in whisper's worker, and an encoder that it has compiled for the CPU.
+Bytes openvino_encoder_bytes(const ModelCard& card);
 // Sound on its way through whisper's worker, and the work buffer of the CPU.
 Bytes whisper_sound_bytes(const ModelCard& card);
 // One process: libraries, vocabulary, request handling.

@@ -103,6 +103,20 @@ TEST(Need, OfTheShippedSpeechModel) {
   EXPECT_LE(mebibytes(needs[0].total()), 42.5 * 1.08);
 }
 
+TEST(Need, OfSpeechGrowsWithEachPieceAtOnce) {
+  Wish wish = wish_for("asr", whisper_card());
+  const Need one = needs_of(wish, "", 0, {})[0];
+  wish.parallel = 3;
+  const Need three = needs_of(wish, "", 0, {})[0];
+  EXPECT_EQ(three.weights, one.weights);
+  EXPECT_EQ(three.kv.n, 3 * one.kv.n);
+  EXPECT_EQ(three.compute.n, 3 * one.compute.n);
+  EXPECT_GE(three.overhead.n, one.overhead.n + 2 * whisper_sound_bytes(*wish.card).n);
+  const auto split = needs_of(wish, "gpu0", 1, {});
+  ASSERT_EQ(split.size(), 2U);
+  EXPECT_EQ(split[0].kv, three.kv);
+}
+
 TEST(Need, OfTheShippedVisionModel) {
   Wish wish = wish_for("vision", llama_card(kMicro));
   wish.card->groups.back().bytes = Bytes{512};
@@ -246,6 +260,27 @@ TEST(Need, AbsurdShapesSaturate) {
   EXPECT_EQ(needs_of(wish, "", 0, {})[0].total().n, UINT64_MAX);
   EXPECT_EQ(product({UINT64_MAX, 2}), UINT64_MAX);
   EXPECT_EQ(product({UINT64_MAX, 2, 0}), 0U);
+}
+
+// What was seen, in MiB, and a quarter more at the most (the shapes of tiny and base).
+TEST(Need, AnEncoderByOpenvinoCountsWithItsLibraries) {
+  ModelCard card = whisper_card();
+  Wish wish = wish_for("ear", card);
+  const Bytes without = needs_of(wish, std::vector<Split>{}, {})[0].total();
+  wish.openvino_encoder = true;
+  EXPECT_EQ(needs_of(wish, std::vector<Split>{}, {})[0].total(),
+            without + openvino_encoder_bytes(card));
+  card.audio_context = 1500;
+  card.audio_mels = 80;
+  const auto mib = [&card](uint32_t layers, uint32_t width) {
+    card.audio_layers = layers;
+    card.embd = width;
+    return double(openvino_encoder_bytes(card).n) / (1 << 20);
+  };
+  EXPECT_GE(mib(4, 384), 115.5);
+  EXPECT_LE(mib(4, 384), 115.5 * 1.25);
+  EXPECT_GE(mib(6, 512), 214.7);
+  EXPECT_LE(mib(6, 512), 214.7 * 1.25);
 }
 
 TEST(Need, CommandsAndTheMediaDecoder) {

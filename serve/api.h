@@ -11,6 +11,7 @@
 #include "serve/reply.h"
 #include "serve/select.h"
 #include "serve/serve.h"
+#include "serve/spool.h"
 
 namespace gantry {
 
@@ -70,6 +71,9 @@ void load_model(Call& call);
 void unload_model(Call& call);
 void model_log(Call& call);
 void stop_daemon(Call& call);
+// modes.cc
+void list_modes(Call& call);
+void set_mode(Call& call);
 // leases.cc
 void lease_device(Call& call);
 void list_leases(Call& call);
@@ -85,6 +89,9 @@ void resume_job(Call& call);
 void retry_job(Call& call);
 void prune_jobs(Call& call);
 void back_up(Call& call);
+
+// audio.cc: uploads under the foreman's leases.
+Decode decoder_of(ForemanClient& foreman);
 
 // The body as a JSON object, with a non-empty text "model" where `needs_model`. Nothing: answered.
 std::optional<nlohmann::json> read_body(Call& call, bool needs_model);

@@ -1,11 +1,13 @@
 // POST /v1/audio/transcriptions: an uploaded recording, decoded and heard.
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "http/message.h"
-#include "http/multipart.h"
+#include "pipe/detect.h"
+#include "pipe/pcm.h"
 #include "serve/api.h"
 #include "serve/audio_format.h"
+#include "serve/audio_upload.h"
+#include "serve/proxy.h"
 #include "serve/spool.h"
 
 namespace gantry {
@@ -13,96 +15,61 @@ namespace gantry {
 namespace {
 
 const Use kUse = {"/v1/audio/transcriptions", {"speech"}};
-constexpr std::string_view kFormats[] = {"json", "text", "srt", "vtt", "verbose_json"};
 
-struct Upload {
-  std::string_view file;
-  std::string model;
-  std::string format = "json";
-  std::string language;
-};
-
-std::optional<ApiError> check_field(const http::FormPart& part, Upload* upload) {
-  const std::string value(part.content);
-  if (part.name == "file") {
-    upload->file = part.content;
-  } else if (part.name == "model") {
-    upload->model = value;
-  } else if (part.name == "language") {
-    if (value.size() > 32) return bad_request("language must be a code such as en", part.name);
-    upload->language = value;
-  } else if (part.name == "response_format") {
-    upload->format = value;
-  } else if (part.name == "temperature") {
-    char* end = nullptr;
-    const double temperature = std::strtod(value.c_str(), &end);
-    if (value.empty() || *end != '\0' || !(temperature >= 0 && temperature <= 1)) {
-      return bad_request("temperature must be from 0 to 1", part.name);
-    }
-  } else if (part.name == "stream" && value != "false" && value != "False") {
-    return bad_request("transcriptions are not streamed yet (leave stream out)", part.name);
-  } else if (part.name == "timestamp_granularities[]" && value != "segment") {
-    return bad_request("only segments have times (ask for segment)", part.name);
-  }
-  return std::nullopt;
-}
-
-std::optional<ApiError> read_upload(const http::Request& request, Upload* upload) {
-  auto form = http::parse_form(request.header("Content-Type"), request.body);
-  if (!form) {
-    ApiError error = api_error(form.error());
-    if (error.status == 422) error.status = 400;
-    return error;
-  }
-  for (const http::FormPart& part : *form) {
-    if (auto error = check_field(part, upload)) return error;
-  }
-  if (upload->model.empty()) {
-    return bad_request("model is missing (name one of GET /v1/models)", "model");
-  }
-  if (upload->file.empty()) return bad_request("file is missing or empty", "file");
-  if (std::find(std::begin(kFormats), std::end(kFormats), upload->format) == std::end(kFormats)) {
-    return bad_request("response_format must be json, text, srt, vtt or verbose_json",
-                       "response_format");
-  }
-  return std::nullopt;
-}
-
-Result<Heard> hear(Call& call, const Upload& upload, const Spool& spool, Session& session) {
-  Heard heard;
-  heard.language = upload.language;
+Result<Heard> hear(Call& call, const AudioUpload& upload, const Spool& spool,
+                   const Hearing& hearing, Session& session) {
+  Heard heard = heard_as(upload);
   if (auto info = call.api.os.stat(spool.wav())) heard.duration = wav_duration(info->size);
-  auto segments = session.worker().transcribe(spool.wav(), call.exchange.gone(),
+  const Millis started = call.api.clock.steady();
+  auto segments = session.worker().transcribe(hearing, call.exchange.gone(),
                                               [](const Segment&, Progress) {});
   if (!segments) return fail(segments.error());
+  const auto seconds = [](Millis time) { return static_cast<double>(time.count()) / 1000; };
+  if (!segments->empty()) {
+    session.heard(seconds(heard.duration), seconds(call.api.clock.steady() - started));
+  }
   heard.segments = std::move(*segments);
   return heard;
 }
 
-http::Response transcribe(Call& call, const Upload& upload) {
+http::Response transcribe(Call& call, const AudioUpload& upload) {
   Api& api = call.api;
   const Spool spool(api.os, api.options.spool_dir, api.clock);
-  if (const auto error = spool.decode(api.foreman, upload.file, call.exchange.gone())) {
+  if (const auto error = spool.decode(decoder_of(api.foreman), upload.file, call.exchange.gone())) {
     return error_response(*error);
   }
+  const auto hearing =
+      hearing_for(api.foreman, upload.model, spool.wav(), call.exchange.gone());
+  if (!hearing) return error_response(api_error(hearing.error()));
   auto session = api.foreman.open(upload.model, call.exchange.gone(), call.exchange.local());
   const auto models = api.foreman.models();
   if (!session) return error_response(open_error(session.error(), models, upload.model));
   if (const auto refusal = refuse_kind(models, (*session)->model(), kUse)) {
     return error_response(*refusal);
   }
-  auto heard = hear(call, upload, spool, **session);
+  auto heard = hear(call, upload, spool, *hearing, **session);
   if (!heard) return error_response(api_error(heard.error()));
   auto response = render_heard(*heard, upload.format);
   if (!response) return error_response(api_error(response.error()));
-  return std::move(*response);
+  return signed_by(std::move(*response), **session);
 }
 
 }  // namespace
 
+Decode decoder_of(ForemanClient& foreman) {
+  return [&foreman](const std::string& file, const std::string& wav,
+                    const http::Cancel& gone) -> Result<void> {
+    const Result<StepReport> report = foreman.decode(file, wav, gone);
+    if (!report) return fail(report.error());
+    return {};
+  };
+}
+
 void audio_transcriptions(Call& call) {
-  Upload upload;
-  if (const auto error = read_upload(call.request(), &upload)) return call.reply(*error);
+  AudioUpload upload;
+  if (const auto error = read_audio_upload(call.request(), true, &upload)) {
+    return call.reply(*error);
+  }
   const auto models = call.api.foreman.models();
   if (const auto refusal = refuse_name(models, upload.model, kUse, call.exchange.local())) {
     return call.reply(*refusal);

@@ -14,58 +14,88 @@ using nlohmann::json;
 
 namespace {
 
-constexpr uint64_t kWavHeader = 44;
-constexpr uint64_t kWavBytesPerMilli = 32;  // 16000 samples of 2 bytes a second
-
 double seconds(Millis time) { return static_cast<double>(time.count()) / 1000.0; }
 
-std::string joined(const std::vector<Segment>& segments) {
+enum class Marks { kNone, kDoubts };
+
+std::string joined(const std::vector<Segment>& segments, Marks marks) {
   std::string text;
   for (const Segment& segment : segments) {
     const size_t first = segment.text.find_first_not_of(' ');
     if (first == std::string::npos) continue;
     const size_t last = segment.text.find_last_not_of(' ');
     if (!text.empty()) text += ' ';
+    if (marks == Marks::kDoubts && segment.low_confidence) text += kLowConfidenceMark;
     text += segment.text.substr(first, last - first + 1);
   }
   return text;
 }
 
-// The fields of OpenAI's segments. The mean token probability p stands for its logarithm; what
-// our engine does not tell (seek, tokens, compression, silence) has the neutral value.
-json verbose(const Heard& heard) {
+double logprob_of(const Segment& segment) {
+  if (segment.avg_logprob) return *segment.avg_logprob;
+  return std::log(std::clamp(segment.confidence, 1e-9, 1.0));
+}
+
+// The fields of OpenAI's segments. What our engine does not tell (seek, tokens, compression) has
+// the neutral value; without logarithms the mean token probability stands for them.
+json segments_of(const Heard& heard) {
   json segments = json::array();
   for (const Segment& segment : heard.segments) {
-    segments.push_back({{"id", segments.size()},
-                        {"seek", 0},
-                        {"start", seconds(segment.start)},
-                        {"end", seconds(segment.end)},
-                        {"text", segment.text},
-                        {"tokens", json::array()},
-                        {"temperature", 0.0},
-                        {"avg_logprob", std::log(std::clamp(segment.confidence, 1e-9, 1.0))},
-                        {"compression_ratio", 1.0},
-                        {"no_speech_prob", 0.0}});
+    json one = {{"id", segments.size()},
+                {"seek", 0},
+                {"start", seconds(segment.start)},
+                {"end", seconds(segment.end)},
+                {"text", segment.text},
+                {"tokens", json::array()},
+                {"temperature", 0.0},
+                {"avg_logprob", logprob_of(segment)},
+                {"compression_ratio", 1.0},
+                {"no_speech_prob", segment.no_speech.value_or(0)}};
+    if (segment.low_confidence) one["low_confidence"] = true;
+    segments.push_back(std::move(one));
   }
-  return {{"task", "transcribe"},
-          {"language", heard.language.empty() ? "unknown" : heard.language},
-          {"duration", seconds(heard.duration)},
-          {"text", joined(heard.segments)},
-          {"segments", segments}};
+  return segments;
+}
+
+json words_of(const Heard& heard) {
+  json words = json::array();
+  for (const Segment& segment : heard.segments) {
+    for (const Word& word : segment.words) {
+      words.push_back({{"word", word.text},
+                       {"start", seconds(word.start)},
+                       {"end", seconds(word.end)},
+                       {"probability", word.probability}});
+    }
+  }
+  return words;
+}
+
+json verbose(const Heard& heard) {
+  json out = {{"task", "transcribe"},
+              {"language", heard.language.empty() ? "unknown" : heard.language},
+              {"duration", seconds(heard.duration)},
+              {"text", joined(heard.segments, Marks::kNone)}};
+  if (!heard.only_words) out["segments"] = segments_of(heard);
+  if (heard.words) out["words"] = words_of(heard);
+  if (!heard.device.empty()) out["device"] = heard.device;
+  return out;
+}
+
+json plain(const Heard& heard) {
+  json out = {{"text", joined(heard.segments, Marks::kNone)}};
+  if (std::ranges::any_of(heard.segments, &Segment::low_confidence)) out["low_confidence"] = true;
+  if (!heard.device.empty()) out["device"] = heard.device;
+  return out;
 }
 
 }  // namespace
 
-Millis wav_duration(Bytes file) {
-  const uint64_t samples = (file - Bytes{kWavHeader}).n;
-  return Millis{static_cast<int64_t>(samples / kWavBytesPerMilli)};
-}
-
 Result<http::Response> render_heard(const Heard& heard, const std::string& format) {
-  if (format == "json") return json_response(200, {{"text", joined(heard.segments)}});
+  if (format == "json") return json_response(200, plain(heard));
   if (format == "verbose_json") return json_response(200, verbose(heard));
   if (format == "text") {
-    return text_response(200, "text/plain; charset=utf-8", joined(heard.segments) + "\n");
+    return text_response(200, "text/plain; charset=utf-8",
+                         joined(heard.segments, Marks::kDoubts) + "\n");
   }
   auto text = render_transcript(heard.segments, format);
   if (!text) return fail(text.error());

@@ -19,18 +19,21 @@ Heard two() {
   return heard;
 }
 
-TEST(AudioFormat, DurationOfAWav) {
-  EXPECT_EQ(wav_duration(Bytes{44 + 32'000}), Millis{1000});
-  EXPECT_EQ(wav_duration(Bytes{44}), Millis{0});
-  EXPECT_EQ(wav_duration(Bytes{10}), Millis{0});
-}
-
 TEST(AudioFormat, JsonAndText) {
   EXPECT_EQ(json::parse(render_heard(two(), "json")->body)["text"], "hello there again");
   const auto text = render_heard(two(), "text");
   EXPECT_EQ(text->body, "hello there again\n");
   EXPECT_TRUE(text->header("Content-Type").starts_with("text/plain"));
   EXPECT_EQ(json::parse(render_heard({}, "json")->body)["text"], "");
+}
+
+TEST(AudioFormat, TheDeviceIsSaidWhereItIsKnown) {
+  Heard heard = two();
+  EXPECT_FALSE(json::parse(render_heard(heard, "json")->body).contains("device"));
+  heard.device = "NPU";
+  for (const char* format : {"json", "verbose_json"}) {
+    EXPECT_EQ(json::parse(render_heard(heard, format)->body)["device"], "NPU");
+  }
 }
 
 TEST(AudioFormat, Verbose) {
@@ -42,6 +45,42 @@ TEST(AudioFormat, Verbose) {
   EXPECT_EQ(value["segments"][0]["end"], 1.5);
   EXPECT_NEAR(value["segments"][0]["avg_logprob"].get<double>(), -0.693, 0.001);
   EXPECT_TRUE(value["segments"][1]["avg_logprob"].is_number()) << "no infinity";
+}
+
+Heard doubtful() {
+  Heard heard = two();
+  heard.segments[0].words = {{Millis{0}, Millis{700}, "hello", 0.9},
+                             {Millis{700}, Millis{1500}, "there", 0.4}};
+  heard.segments[0].avg_logprob = -0.25;
+  heard.segments[0].no_speech = 0.125;
+  heard.segments[1].low_confidence = true;
+  return heard;
+}
+
+TEST(AudioFormat, WhatTheEngineSaysOfItself) {
+  const json value = json::parse(render_heard(doubtful(), "verbose_json")->body);
+  EXPECT_FALSE(value.contains("words"));  // nobody asked
+  EXPECT_EQ(value["segments"][0]["avg_logprob"], -0.25);
+  EXPECT_EQ(value["segments"][0]["no_speech_prob"], 0.125);
+  EXPECT_FALSE(value["segments"][0].contains("low_confidence"));
+  EXPECT_EQ(value["segments"][1]["low_confidence"], true);
+  EXPECT_EQ(value["text"], "hello there again");
+  EXPECT_EQ(json::parse(render_heard(doubtful(), "json")->body)["low_confidence"], true);
+  EXPECT_FALSE(json::parse(render_heard(two(), "json")->body).contains("low_confidence"));
+  EXPECT_EQ(render_heard(doubtful(), "text")->body, "hello there (?) again\n");
+  EXPECT_NE(render_heard(doubtful(), "srt")->body.find("(?) again"), std::string::npos);
+}
+
+TEST(AudioFormat, WordsBesideSegmentsOrInTheirPlace) {
+  Heard heard = doubtful();
+  heard.words = true;
+  const json both = json::parse(render_heard(heard, "verbose_json")->body);
+  ASSERT_EQ(both["words"].size(), 2u);
+  EXPECT_EQ(both["words"][1],
+            (json{{"word", "there"}, {"start", 0.7}, {"end", 1.5}, {"probability", 0.4}}));
+  EXPECT_EQ(both["segments"].size(), 2u);
+  heard.only_words = true;
+  EXPECT_FALSE(json::parse(render_heard(heard, "verbose_json")->body).contains("segments"));
 }
 
 TEST(AudioFormat, Subtitles) {

@@ -30,6 +30,8 @@ TEST_F(Audio, DecodesHearsAndCleansUp) {
   const auto response = upload({{"file", "RIFFbytes"}, {"model", "ears"}});
   EXPECT_EQ(response.status, 200) << response.body;
   EXPECT_EQ(json::parse(response.body)["text"], "hello");
+  EXPECT_EQ(response.header("X-Gantry-Answered-By"), "cpu; model=ears");
+  EXPECT_EQ(foreman_.tokens, 1U) << "so many seconds were heard";
   EXPECT_EQ(foreman_.decoded_bytes, "RIFFbytes");
   EXPECT_TRUE(spool_empty());
   EXPECT_EQ(foreman_.sessions, 0);
@@ -46,6 +48,11 @@ TEST_F(Audio, EveryFormat) {
   EXPECT_EQ(as("text"), "hello\n");
   EXPECT_NE(as("srt").find("-->"), std::string::npos);
   EXPECT_TRUE(as("vtt").starts_with("WEBVTT"));
+  const json timed = json::parse(
+      upload({{"file", "x"}, {"model", "ears"}, {"response_format", "verbose_json"},
+              {"timestamp_granularities[]", "word"}}).body);
+  EXPECT_TRUE(timed["words"].is_array());
+  EXPECT_FALSE(timed.contains("segments"));
   const json verbose = json::parse(as("verbose_json"));
   EXPECT_EQ(verbose["segments"][0]["text"], "hello");
   EXPECT_EQ(verbose["duration"], 1.0);
@@ -69,8 +76,10 @@ TEST_F(Audio, BadForms) {
   EXPECT_EQ(with("temperature", "2"), "400 invalid_request_error usage temperature");
   EXPECT_EQ(with("temperature", "nan"), "400 invalid_request_error usage temperature");
   EXPECT_EQ(with("stream", "true"), "400 invalid_request_error usage stream");
-  EXPECT_EQ(with("timestamp_granularities[]", "word"),
-            "400 invalid_request_error usage timestamp_granularities[]");
+  for (const char* which : {"word", "letter"}) {  // words are in verbose_json alone
+    EXPECT_EQ(with("timestamp_granularities[]", which),
+              "400 invalid_request_error usage timestamp_granularities[]");
+  }
   EXPECT_EQ(with("language", std::string(33, 'e')), "400 invalid_request_error usage language");
   EXPECT_EQ(error_of(post("/v1/audio/transcriptions", std::string("{}"))),
             "400 invalid_request_error usage");

@@ -27,6 +27,7 @@ class FakeClient final : public FakeJobs {
   std::map<std::string, std::string> aliases;
   LeaseWish leased;
   std::vector<LeaseStatus> held;
+  std::vector<ModeStatus> mode_table;
   std::optional<Error> open_fault, decode_fault, watch_fault;
   std::string job_result = "{\"text\":\"done\"}";
   std::vector<std::string> events;
@@ -34,12 +35,13 @@ class FakeClient final : public FakeJobs {
   std::atomic<int> lent{0}, sessions{0}, opened{0}, waiting{0}, watched{0};
   std::atomic<uint64_t> tokens{0};  // that sessions told of
   std::vector<LoadSeen> loads;
-  std::atomic<bool> trusted{false};
+  std::atomic<bool> trusted{false}, stays{false};
   std::string loaded, unloaded, decoded_bytes;  // the last: what was in decode's file
   [[nodiscard]] Result<std::unique_ptr<Session>> open(const std::string& model,
                                                       const http::Cancel& cancel,
-                                                      bool is_trusted) override {
+                                                      bool is_trusted, bool is_private) override {
     trusted = is_trusted;
+    stays = is_private;
     if (hold_open) {
       ++waiting;
       while (!cancel) std::this_thread::sleep_for(Millis{1});
@@ -89,6 +91,16 @@ class FakeClient final : public FakeJobs {
     return {{"cpu", MiB(300), MiB(100), MiB(90), MiB(50), {{77, "train", MiB(20)}}}};
   }
   std::vector<LeaseStatus> leases() override { return held; }
+  std::vector<ModeStatus> modes() override { return mode_table; }
+  [[nodiscard]] Result<ModeStatus> set_mode(const std::string& model,
+                                            std::optional<Mode> mode) override {
+    for (ModeStatus& known : mode_table) {
+      if (known.model != model) continue;
+      known.mode = mode.value_or(known.configured);
+      return known;
+    }
+    return fail(Code::kNotFound, model + " is not one of several models");
+  }
   [[nodiscard]] Result<std::vector<LoadSeen>> history(const std::string& model,
                                                       uint32_t limit) override {
     std::vector<LoadSeen> found;

@@ -111,7 +111,7 @@ class FakeWorker final : public Worker {
   [[nodiscard]] Result<void> ready(const http::Cancel&) override { return {}; }
   const http::Address& address() const override { return address_; }
   [[nodiscard]] Result<std::vector<Segment>> transcribe(
-      const std::string&, const http::Cancel&,
+      const Hearing&, const http::Cancel&,
       const std::function<void(const Segment&, Progress)>& on_segment) override {
     if (transcript.has_value()) {
       for (const Segment& segment : *transcript) on_segment(segment, {1.0});

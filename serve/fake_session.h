@@ -24,6 +24,7 @@ class FakeSession final : public Session {
   Bytes predicted() const override { return MiB(10); }
   Bytes measured() const override { return MiB(9); }
   void decoded(uint64_t tokens, double) override { tokens_ += tokens; }
+  void heard(double sound_s, double) override { tokens_ += static_cast<uint64_t>(sound_s); }
   double load_s() const override { return 0; }
 
  private:

@@ -133,6 +133,7 @@ std::optional<ApiError> read_spec(const json& body, bool local, JobSpec* spec) {
   spec->priority = priority.get<int>();
   if (auto error = read_conditions(body, spec)) return error;
   if (auto error = read_flag(body, "keep_files", &spec->keep)) return error;
+  if (auto error = read_flag(body, "private", &spec->stays)) return error;
   if (auto error = read_text(body, "device_hint", &spec->device)) return error;
   const json words = body.value("on_shortage", json::array());
   const auto is_text = [](const json& word) { return word.is_string(); };

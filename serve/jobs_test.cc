@@ -106,6 +106,20 @@ TEST_F(Jobs, WhereAndWhatToDoOnShortage) {
   EXPECT_EQ(shown["on_shortage"], json({"refuse"}));
 }
 
+TEST_F(Jobs, PrivateOnesAndWhoAnswered) {
+  start();
+  EXPECT_EQ(post("/v1/jobs", json{{"kind", "generate"}, {"private", true}}).status, 202);
+  EXPECT_TRUE(foreman_.submitted.stays);
+  EXPECT_EQ(error_of(post("/v1/jobs", json{{"kind", "generate"}, {"private", 1}})),
+            "400 invalid_request_error usage private");
+  add(JobState::kQueued);
+  foreman_.job_table[kId].spec.stays = true;
+  foreman_.job_table[kId].answered = R"([{"model":"far","device":"cloud","why":"large"}])";
+  const json shown = json::parse(get(path()).body);
+  EXPECT_EQ(shown["private"], true);
+  EXPECT_EQ(shown["answered_by"][0]["device"], "cloud");
+}
+
 // Over the network no file may be named, but sent.
 TEST_F(Jobs, FilesMayBeUploaded) {
   const auto form = [&](const std::vector<std::pair<std::string, std::string>>& parts) {

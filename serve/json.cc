@@ -77,6 +77,8 @@ json job_json(const Job& job, const std::string* result) {
           {"device", job.device},
           {"device_hint", job.spec.device.empty() ? json(nullptr) : json(job.spec.device)},
           {"on_shortage", job.spec.shortage},
+          {"private", job.spec.stays},
+          {"answered_by", json_value(job.answered)},
           {"result", result == nullptr ? json(nullptr) : result_value(*result)},
           {"result_sha256", job.result_sha256.empty() ? json(nullptr) : json(job.result_sha256)},
           {"error", error_value(job.error)},
@@ -97,8 +99,10 @@ json job_json(const Job& job, const std::string* result) {
 }
 
 json model_json(const ModelStatus& model) {
-  return {{"id", model.name},     {"object", "model"},    {"created", 0},
-          {"owned_by", "gantry"}, {"kind", model.kind},   {"state", model.state}};
+  json out = {{"id", model.name},     {"object", "model"},    {"created", 0},
+              {"owned_by", "gantry"}, {"kind", model.kind},   {"state", model.state}};
+  if (!model.one_of.empty()) out["one_of"] = model.one_of;
+  return out;
 }
 
 json running_json(const ModelStatus& model) {
@@ -152,6 +156,28 @@ json ledger_json(const LedgerStatus& device) {
           {"measured_peak_bytes", device.measured_peak.n},
           {"elsewhere_bytes", device.elsewhere.n},
           {"strangers", strangers}};
+}
+
+json mode_json(const ModeStatus& mode) {
+  json members = json::array();
+  for (const Candidate& member : mode.members) {
+    members.push_back(
+        {{"model", member.name},
+         {"device", member.device.empty() ? json(nullptr) : json(member.device)},
+         {"fits", member.fits},
+         {"trouble", member.trouble.empty() ? json(nullptr) : json(member.trouble)},
+         {"real_time_factor", member.factor ? json(*member.factor) : json(nullptr)},
+         {"measured", member.measured}});
+  }
+  return {{"model", mode.model},
+          {"mode", mode_name(mode.mode)},
+          {"configured", mode_name(mode.configured)},
+          {"taken", mode.taken.empty() ? json(nullptr) : json(mode.taken)},
+          {"why", mode.why},
+          {"level", mode.level},
+          {"pressure", mode.pressure.empty() ? json(nullptr) : json(mode.pressure)},
+          {"changes", mode.changes},
+          {"members", members}};
 }
 
 json lease_json(const LeaseStatus& lease) {

@@ -17,5 +17,6 @@ nlohmann::json running_json(const ModelStatus& model);  // one of GET /running
 nlohmann::json load_json(const LoadSeen& load);         // one of GET /v1/history
 nlohmann::json ledger_json(const LedgerStatus& device);  // one of its "devices"
 nlohmann::json lease_json(const LeaseStatus& lease);     // one of GET /v1/leases
+nlohmann::json mode_json(const ModeStatus& mode);        // one of GET /v1/modes
 
 }  // namespace gantry

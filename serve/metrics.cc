@@ -185,6 +185,28 @@ void write_streams(Page& page, const std::vector<ModelStatus>& models) {
   }
 }
 
+// What could not be had has no figure, and no sample.
+void write_modes(Page& page, const std::vector<ModeStatus>& modes) {
+  page.family("gantry_mode_taken", "gauge", "1 for the one of several models that answers now.");
+  for (const auto& mode : modes) {
+    if (mode.taken.empty()) continue;
+    page.sample({{"model", mode.model}, {"taken", mode.taken},
+                 {"mode", std::string(mode_name(mode.mode))}}, 1);
+  }
+  page.family("gantry_mode_level", "gauge", "Steps down from what the mode takes.");
+  for (const auto& mode : modes) page.sample({{"model", mode.model}}, mode.level);
+  page.family("gantry_mode_changes_total", "counter", "Steps down and up.");
+  for (const auto& mode : modes) page.sample({{"model", mode.model}}, mode.changes);
+  page.family("gantry_real_time_factor", "gauge", "Seconds of work for a second of sound.");
+  for (const auto& mode : modes) {
+    for (const Candidate& member : mode.members) {
+      if (!member.factor) continue;
+      page.sample_real({{"model", member.name}, {"device", member.device}, {"of", mode.model},
+                        {"by", member.measured ? "measured" : "predicted"}}, *member.factor);
+    }
+  }
+}
+
 void write_jobs(Page& page, const JobTally& tally) {
   page.family("gantry_jobs", "gauge", "Jobs by state.");
   for (size_t i = 0; i < tally.jobs.size(); ++i) {
@@ -212,6 +234,7 @@ std::string render_metrics(const MetricsInput& input) {
   write_models(page, input.models);
   write_loads(page, input.loads);
   write_streams(page, input.models);
+  write_modes(page, input.modes);
   write_jobs(page, input.jobs);
   page.family("gantry_http_requests_total", "counter", "Requests by route and status.");
   for (const auto& [key, n] : input.requests) {

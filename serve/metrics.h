@@ -32,6 +32,7 @@ struct MetricsInput {
   std::vector<LedgerStatus> ledger;
   std::vector<ModelStatus> models;
   std::vector<LoadSeen> loads;  // the last of each model
+  std::vector<ModeStatus> modes;
   JobTally jobs;
   std::map<std::pair<std::string, int>, uint64_t> requests;
   uint32_t connections = 0;

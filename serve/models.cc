@@ -43,6 +43,7 @@ void metrics(Call& call) {
   input.ledger = call.api.foreman.ledger();
   input.models = call.api.foreman.models();
   input.loads = call.api.foreman.last_loads();
+  input.modes = call.api.foreman.modes();
   if (auto jobs = call.api.foreman.tally()) input.jobs = *jobs;
   input.requests = call.api.counts.all();
   input.connections = call.api.connections;
@@ -62,8 +63,11 @@ void running(Call& call) {
   for (const LedgerStatus& device : call.api.foreman.ledger()) {
     devices.push_back(ledger_json(device));
   }
+  json modes = json::array();
+  for (const ModeStatus& mode : call.api.foreman.modes()) modes.push_back(mode_json(mode));
   call.reply(json_response(200, {{"running", list},
                                  {"devices", devices},
+                                 {"modes", modes},
                                  {"ram_budget", call.api.options.ram_budget},
                                  {"vram_budget", call.api.options.vram_budget}}));
 }

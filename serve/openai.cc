@@ -16,7 +16,9 @@ void answer(Call& call, const Use& use, Check check) {
   const auto body = read_body(call, true);
   if (!body) return;
   if (const auto error = check(*body)) return call.reply(*error);
-  proxy(call, body->at("model").get<std::string>(), use, std::string(use.endpoint));
+  bool stays = false;
+  if (const auto error = check_private(call.request(), *body, &stays)) return call.reply(*error);
+  proxy(call, body->at("model").get<std::string>(), use, stays);
 }
 
 }  // namespace

@@ -75,4 +75,19 @@ std::optional<ApiError> check_embedding(const json& body) {
   return std::nullopt;
 }
 
+std::optional<ApiError> check_private(const http::Request& request, const json& body,
+                                      bool* stays) {
+  const auto field = body.find("private");
+  if (field != body.end() && !field->is_null() && !field->is_boolean()) {
+    return bad_request("private must be true or false", "private");
+  }
+  const std::string_view header = request.header("X-Gantry-Private");
+  const bool yes = header == "true" || header == "1";
+  if (!yes && !header.empty() && header != "false" && header != "0") {
+    return bad_request("X-Gantry-Private must be true or false", "X-Gantry-Private");
+  }
+  *stays = yes || (field != body.end() && field->is_boolean() && field->get<bool>());
+  return std::nullopt;
+}
+
 }  // namespace gantry

@@ -14,4 +14,9 @@ std::optional<ApiError> check_chat(const nlohmann::json& body);
 std::optional<ApiError> check_completion(const nlohmann::json& body);
 std::optional<ApiError> check_embedding(const nlohmann::json& body);
 
+// Whether nothing of the request may leave this machine: `private` in the body, or the header
+// X-Gantry-Private; either is enough.
+std::optional<ApiError> check_private(const http::Request& request, const nlohmann::json& body,
+                                      bool* stays);
+
 }  // namespace gantry

@@ -46,5 +46,20 @@ TEST(Check, Shapes) {
   EXPECT_FALSE(check_embedding({{"input", "text"}}));
 }
 
+TEST(Check, PrivateByFieldOrHeader) {
+  http::Request request;
+  bool stays = true;
+  EXPECT_FALSE(check_private(request, json::object(), &stays));
+  EXPECT_FALSE(stays);
+  EXPECT_FALSE(check_private(request, {{"private", true}}, &stays));
+  EXPECT_TRUE(stays);
+  EXPECT_EQ(check_private(request, {{"private", "yes"}}, &stays)->param, "private");
+  request.headers = {{"x-gantry-private", "1"}};
+  EXPECT_FALSE(check_private(request, {{"private", false}}, &stays));
+  EXPECT_TRUE(stays);
+  request.headers = {{"X-Gantry-Private", "maybe"}};
+  EXPECT_EQ(check_private(request, json::object(), &stays)->param, "X-Gantry-Private");
+}
+
 }  // namespace
 }  // namespace gantry

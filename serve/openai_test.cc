@@ -29,6 +29,20 @@ TEST_F(OpenAi, PassesAnAnswerOn) {
   EXPECT_FALSE(foreman_.trusted);
 }
 
+TEST_F(OpenAi, AnAnswerSaysWhoGaveIt) {
+  start();
+  const auto response = post("/v1/chat/completions", chat());
+  EXPECT_EQ(response.header("X-Gantry-Answered-By"), "cpu; model=chat");
+  EXPECT_EQ(response.header("X-Gantry-Why"), "");
+  EXPECT_FALSE(foreman_.stays);
+  json body = chat();
+  body["private"] = true;
+  EXPECT_EQ(post("/v1/chat/completions", body).status, 200);
+  EXPECT_TRUE(foreman_.stays);
+  body["private"] = "yes";
+  EXPECT_EQ(post("/v1/chat/completions", body).status, 400);
+}
+
 TEST_F(OpenAi, TheWorkersPaceIsKept) {
   start();
   foreman_.llama.set(Mode::kAnswer, R"({"timings":{"predicted_n":7,"predicted_ms":100.0}})");

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "http/message.h"
 #include "pipe/ask.h"
 
 namespace gantry {
@@ -12,11 +13,12 @@ using nlohmann::json;
 namespace {
 
 constexpr size_t kErrorBodyMax = 64 << 10;
+constexpr const char* kAnsweredBy = "X-Gantry-Answered-By";
 
 // One answer of a worker on its way to the client.
-class Relay {
+class Passing {
  public:
-  Relay(Call& call, Session& session) : call_(call), session_(session) {}
+  Passing(Call& call, Session& session) : call_(call), session_(session) {}
 
   // The answer, or nothing when it was streamed or nobody is there to read it.
   std::optional<http::Response> run(const std::string& target) {
@@ -37,12 +39,13 @@ class Relay {
  private:
   bool take_head(const http::Response& head) {
     status_ = head.status;
+    relay_ = std::string(head.header(kAnsweredBy));
     type_ = std::string(head.header("Content-Type"));
     streaming_ = status_ == 200 && type_.starts_with("text/event-stream");
     if (!streaming_) return true;
     http::Response begin;
     begin.headers = {{"Content-Type", type_}, {"Cache-Control", "no-cache"}};
-    return call_.exchange.begin(begin).has_value();
+    return call_.exchange.begin(signed_by(std::move(begin), session_, relay_)).has_value();
   }
 
   bool take_piece(std::string_view piece) {
@@ -75,9 +78,12 @@ class Relay {
       (void)call_.exchange.write(lines_.rest());
       return std::nullopt;
     }
-    if (status_ != 200) return error_response(worker_answer_error(status_, body_));
-    note_pace(body_);
-    return text_response(200, type_.empty() ? "application/json" : type_, std::move(body_));
+    http::Response answer = error_response(worker_answer_error(status_, body_));
+    if (status_ == 200) {
+      note_pace(body_);
+      answer = text_response(200, type_.empty() ? "application/json" : type_, std::move(body_));
+    }
+    return signed_by(std::move(answer), session_, relay_);
   }
 
   std::optional<http::Response> fail_with(const Error& fetch_error) {
@@ -100,7 +106,7 @@ class Relay {
   Call& call_;
   Session& session_;
   int status_ = 0;
-  std::string type_;
+  std::string type_, relay_;
   bool streaming_ = false;
   WholeLines lines_;
   std::string body_;
@@ -108,20 +114,29 @@ class Relay {
 
 }  // namespace
 
-void proxy(Call& call, const std::string& model, const Use& use, const std::string& target) {
+void proxy(Call& call, const std::string& model, const Use& use, bool stays) {
   const bool local = call.exchange.local();
   if (const auto refusal = refuse_name(call.api.foreman.models(), model, use, local)) {
     return call.reply(*refusal);
   }
-  auto session = call.api.foreman.open(model, call.exchange.gone(), local);
+  auto session = call.api.foreman.open(model, call.exchange.gone(), local, stays);
   const auto models = call.api.foreman.models();
   if (!session) return call.reply(open_error(session.error(), models, model));
   if (const auto refusal = refuse_kind(models, (*session)->model(), use)) {
     return call.reply(*refusal);
   }
-  auto response = Relay(call, **session).run(target);
+  auto response = Passing(call, **session).run(std::string(use.endpoint));
   session->reset();  // who has the answer may count on the model being free
   if (response) call.reply(std::move(*response));
+}
+
+http::Response signed_by(http::Response response, const Session& session,
+                         const std::string& relay) {
+  const std::string here = session.device() + "; model=" + http::printable(session.model());
+  response.headers.emplace_back(kAnsweredBy, relay.empty() ? here : http::printable(relay));
+  const std::string why = session.why();
+  if (!why.empty()) response.headers.emplace_back("X-Gantry-Why", http::printable(why));
+  return response;
 }
 
 ApiError worker_answer_error(int status, std::string_view body) {

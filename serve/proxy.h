@@ -8,9 +8,16 @@
 
 namespace gantry {
 
-// Opens `model` as `use` allows, sends the caller's body to the worker's `target`, and passes the
-// answer on. The client's leaving ends the generation; the session is released at the end.
-void proxy(Call& call, const std::string& model, const Use& use, const std::string& target);
+// Opens `model` as `use` allows, sends the caller's body to the worker's endpoint of the same name,
+// and passes the answer on, with X-Gantry-Answered-By and, where another model answers than was
+// asked for, X-Gantry-Why. The client's leaving ends the generation; the session is released at the
+// end. With `stays` nothing of it leaves this machine.
+void proxy(Call& call, const std::string& model, const Use& use, bool stays);
+
+// Who gave the answer, in a relay's own words where it was one (`relay`); and why it was not who
+// was asked.
+http::Response signed_by(http::Response response, const Session& session,
+                         const std::string& relay = {});
 
 // What a worker said instead of an answer, in our words for the status.
 ApiError worker_answer_error(int status, std::string_view body);

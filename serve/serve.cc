@@ -48,6 +48,8 @@ constexpr Route kRoutes[] = {
     {{"POST", "/v1/jobs/{}/pause"}, pause_job, 0},
     {{"POST", "/v1/jobs/{}/resume"}, resume_job, 0},
     {{"POST", "/v1/jobs/{}/retry"}, retry_job, 0},
+    {{"GET", "/v1/modes"}, list_modes, kLooks},
+    {{"POST", "/v1/modes/{*}"}, set_mode, 0},
     {{"POST", "/v1/prune"}, prune_jobs, kLong},
     {{"POST", "/v1/backup"}, back_up, kLong},
     {{"POST", "/v1/leases"}, lease_device, kLong},

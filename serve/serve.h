@@ -12,6 +12,7 @@
 #include "base/os.h"
 #include "foreman/client.h"
 #include "http/http.h"
+#include "worker/sound_encoding.h"
 
 namespace gantry {
 
@@ -25,6 +26,8 @@ struct ServeOptions {
   std::string spool_dir;  // ours alone: emptied at the start, uploads lie there while in use
   // POST /v1/stop over the unix socket; called on a handler's thread: ask for the stop, return.
   std::function<void()> on_stop;
+  // Speech in another format than wav and pcm, of a voice of `rate` Hz.
+  std::function<Result<std::unique_ptr<SoundEncoding>>(SoundFormat format, uint32_t rate)> encode;
   // Requests that may wait for a model or a job at once; beyond: 503 with Retry-After.
   uint32_t long_requests_max = 64;
   Millis worker_idle_timeout{600'000};  // a worker that says nothing for so long

@@ -22,13 +22,18 @@ Spool::~Spool() {
   (void)os_.remove(wav());
 }
 
-std::optional<ApiError> Spool::decode(ForemanClient& foreman, std::string_view bytes,
+std::optional<ApiError> Spool::decode(const Decode& decode, std::string_view bytes,
                                       const http::Cancel& gone) const {
   const auto written = os_.write_file(upload(), bytes, 0600);
   if (!written) return api_error(written.error());
-  const auto decoded = foreman.decode(upload(), wav(), gone);
+  const auto decoded = decode(upload(), wav(), gone);
   if (!decoded) {
-    ApiError error = api_error(decoded.error());
+    // Where it lies is nobody's business.
+    Error told = decoded.error();
+    for (size_t at; (at = told.message.find(upload())) != std::string::npos;) {
+      told.message.replace(at, upload().size(), "the recording");
+    }
+    ApiError error = api_error(told);
     if (decoded.error().code == Code::kCorrupt) {
       error.status = 400;
       error.param = "file";

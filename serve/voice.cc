@@ -25,7 +25,8 @@ const Use kDiarization = {"/v1/audio/diarization", {"diarization"}};
 
 struct SpeechWish {
   std::vector<std::string> texts;
-  std::string model, voice, format = "wav";
+  std::string model, voice;
+  SoundFormat format = SoundFormat::kMp3;  // OpenAI's default
   double speed = 1;
 };
 
@@ -38,9 +39,9 @@ std::optional<ApiError> text_of(const nlohmann::json& body, const char* key, std
 }
 
 std::optional<ApiError> read_speech(const nlohmann::json& body, SpeechWish* wish) {
-  std::string input;
+  std::string input, format(facts_of(wish->format).name);
   for (const auto& [key, target] : {std::pair{"input", &input}, {"model", &wish->model},
-                                    {"voice", &wish->voice}, {"response_format", &wish->format}}) {
+                                    {"voice", &wish->voice}, {"response_format", &format}}) {
     if (auto error = text_of(body, key, target)) return error;
   }
   const auto speed = body.find("speed");
@@ -51,9 +52,11 @@ std::optional<ApiError> read_speech(const nlohmann::json& body, SpeechWish* wish
       return bad_request("speed must be from 0.25 to 4", "speed");
     }
   }
-  if (wish->format != "wav" && wish->format != "pcm") {
-    return bad_request("response_format must be wav or pcm", "response_format");
+  const std::optional<SoundFormat> known = sound_format(format);
+  if (!known) {
+    return bad_request("response_format must be " + sound_format_names(), "response_format");
   }
+  wish->format = *known;
   Result<std::vector<std::string>> texts = sentences(input);
   if (!texts) {
     return ApiError{400, describe(texts.error()), std::string(code_name(texts.error().code)),
@@ -72,35 +75,67 @@ class Speaking {
   // The error of the first sentence; nothing when the answer has begun.
   std::optional<Error> run(Session& session) {
     const uint32_t rate = session.worker().sound_rate();
+    if (facts_of(wish_.format).encoded) {
+      if (!call_.api.options.encode) {
+        return Error{Code::kUnsupported, "nothing here encodes sound", "ask for wav or pcm"};
+      }
+      auto encoding = call_.api.options.encode(wish_.format, rate);
+      if (!encoding) return encoding.error();
+      encoding_ = std::move(*encoding);
+    }
     for (const std::string& text : wish_.texts) {
       const Result<void> spoken = session.worker().speak(
           {text, wish_.voice, wish_.speed}, call_.exchange.gone(),
           [&](std::string_view pcm) { return write(rate, pcm); });
       if (spoken) continue;
-      if (!begun_) return spoken.error();
-      // The sound ends there: its head is long gone.
-      call_.api.log.warn("speech_broke_off", {{"model", session.model()},
-                                              {"error", spoken.error().message}});
-      break;
+      const Error error = broken_ ? *broken_ : spoken.error();
+      if (!begun_) return error;
+      break_off(session, error);
+      return std::nullopt;
     }
+    if (!begun_) return Error{Code::kWorkerFailed, "the voice made no sound", "see its log"};
+    if (!encoding_) return std::nullopt;
+    const Result<std::string> rest = encoding_->finish();
+    if (!rest) break_off(session, rest.error());
+    if (rest && !rest->empty()) (void)call_.exchange.write(*rest);  // gone: nobody to tell
     return std::nullopt;
   }
 
  private:
+  // The sound ends there: its head is long gone.
+  void break_off(const Session& session, const Error& error) {
+    call_.api.log.warn("speech_broke_off", {{"model", session.model()}, {"error", error.message}});
+  }
+
+  bool begin(uint32_t rate) {
+    begun_ = true;
+    http::Response head;
+    head.headers = {{"Content-Type", std::string(facts_of(wish_.format).content_type)}};
+    if (!encoding_) head.headers.emplace_back("X-Sample-Rate", std::to_string(rate));
+    if (!call_.exchange.begin(head)) return false;
+    return wish_.format != SoundFormat::kWav ||
+           call_.exchange.write(wav_head(rate, kPcmUnknown)).has_value();
+  }
+
   bool write(uint32_t rate, std::string_view pcm) {
-    if (!std::exchange(begun_, true)) {
-      const bool wav = wish_.format == "wav";
-      http::Response head;
-      head.headers = {{"Content-Type", wav ? "audio/wav" : "audio/pcm"},
-                      {"X-Sample-Rate", std::to_string(rate)}};
-      if (!call_.exchange.begin(head)) return false;
-      if (wav && !call_.exchange.write(wav_head(rate, kPcmUnknown))) return false;
+    std::string encoded;
+    if (encoding_) {
+      Result<std::string> made = encoding_->put(pcm);
+      if (!made) {
+        broken_ = made.error();
+        return false;
+      }
+      encoded = std::move(*made);
     }
-    return call_.exchange.write(pcm).has_value();
+    if (!begun_ && !begin(rate)) return false;
+    const std::string_view bytes = encoding_ ? std::string_view(encoded) : pcm;
+    return bytes.empty() || call_.exchange.write(bytes).has_value();
   }
 
   Call& call_;
   const SpeechWish& wish_;
+  std::unique_ptr<SoundEncoding> encoding_;  // none: as it comes
+  std::optional<Error> broken_;              // what ended the encoding
   bool begun_ = false;
 };
 
@@ -190,7 +225,7 @@ http::Response diarize(Call& call, const Upload& upload) {
   auto model = model_of_kind(api.foreman, upload.model, "diarization");
   if (!model) return error_response(api_error(model.error()));
   const Spool spool(api.os, api.options.spool_dir, api.clock);
-  if (const auto error = spool.decode(api.foreman, upload.file, call.exchange.gone())) {
+  if (const auto error = spool.decode(decoder_of(api.foreman), upload.file, call.exchange.gone())) {
     return error_response(*error);
   }
   auto session = api.foreman.open(*model, call.exchange.gone(), call.exchange.local());

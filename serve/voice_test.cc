@@ -1,6 +1,7 @@
 // Tests of /v1/audio/speech and /v1/audio/diarization through the server.
 #include "pipe/pcm.h"
 #include "serve/test_server.h"
+#include "worker/worker.h"
 
 namespace gantry {
 namespace {
@@ -18,6 +19,14 @@ class Voice : public ApiTest {
     }
     foreman_.worker.turns = {{Millis(0), Millis(900), 0}, {Millis(1'000), Millis(2'000), 1}};
   }
+  // A gantry-encode that is this script.
+  void encode_by(const std::string& script) {
+    const std::string program = dir_ + "/gantry-encode";
+    ASSERT_TRUE(os_->write_file(program, "#!/bin/sh\n" + script + "\n", 0700));
+    options_.encode = [this](SoundFormat format, uint32_t rate) {
+      return SoundEncoding::start(*os_, {.worker_exe = dir_ + "/gantry-worker"}, format, rate);
+    };
+  }
   http::Response diarize(const std::vector<std::pair<std::string, std::string>>& fields) {
     std::string body;
     for (const auto& [name, value] : fields) {
@@ -32,7 +41,8 @@ class Voice : public ApiTest {
 TEST_F(Voice, SpeaksSentenceBySentence) {
   start();
   const auto wav = post("/v1/audio/speech",
-                        json{{"model", "amy"}, {"input", "One. Two."}, {"voice", "v"}});
+                        json{{"model", "amy"}, {"input", "One. Two."}, {"voice", "v"},
+                             {"response_format", "wav"}});
   EXPECT_EQ(wav.status, 200) << wav.body;
   EXPECT_EQ(wav.header("Content-Type"), "audio/wav");
   EXPECT_EQ(wav.body, wav_head(8'000, kPcmUnknown) + std::string(16, 's'));
@@ -40,6 +50,42 @@ TEST_F(Voice, SpeaksSentenceBySentence) {
   const auto pcm = post("/v1/audio/speech", json{{"input", "One."}, {"response_format", "pcm"}});
   EXPECT_EQ(pcm.body, std::string(8, 's'));
   EXPECT_EQ(pcm.header("X-Sample-Rate"), "8000");
+  EXPECT_EQ(foreman_.sessions, 0);
+}
+
+TEST_F(Voice, EncodesAsItSpeaks) {
+  encode_by(R"(while read -r line; do
+    if [ "$line" = . ]; then echo RU5E; exit; fi
+    if [ -n "$line" ]; then echo TVAz; else echo; fi
+  done)");
+  start();
+  for (const auto& [format, type] : {std::pair{"mp3", "audio/mpeg"}, {"flac", "audio/flac"},
+                                     {"opus", "audio/ogg; codecs=opus"}}) {
+    const auto sound = post("/v1/audio/speech",
+                            json{{"input", "One. Two."}, {"response_format", format}});
+    EXPECT_EQ(sound.status, 200) << sound.body;
+    EXPECT_EQ(sound.header("Content-Type"), type);
+    EXPECT_EQ(sound.body, "MP3MP3END");
+  }
+  // OpenAI's default.
+  EXPECT_EQ(post("/v1/audio/speech", json{{"input", "One."}}).header("Content-Type"),
+            "audio/mpeg");
+  EXPECT_EQ(foreman_.sessions, 0);
+}
+
+TEST_F(Voice, AnEncoderThatFailsIsAnErrorOrAnEnd) {
+  encode_by("printf '!no mp3 here\\task for wav\\n'");
+  start();
+  const auto refused = post("/v1/audio/speech", json{{"input", "One."}, {"model", "amy"}});
+  EXPECT_GE(refused.status, 400);
+  EXPECT_NE(message_of(refused).find("no mp3 here"), std::string::npos);
+  encode_by("read -r a; echo; read -r b; exit 3");
+  const auto died = post("/v1/audio/speech", json{{"input", "One."}, {"model", "amy"}});
+  EXPECT_EQ(died.status, 502) << died.body;
+  encode_by("read -r a; echo; read -r b; echo TVAz; read -r c; exit 3");
+  const auto cut = post("/v1/audio/speech", json{{"input", "One. Two."}, {"model", "amy"}});
+  EXPECT_EQ(cut.status, 200);
+  EXPECT_EQ(cut.body, "MP3");
   EXPECT_EQ(foreman_.sessions, 0);
 }
 
@@ -51,13 +97,18 @@ TEST_F(Voice, WrongSpeechRequests) {
   EXPECT_EQ(error({{"input", std::string(20'001, 'x')}}),
             "400 invalid_request_error too_large input");
   EXPECT_EQ(error({{"input", "x"}, {"speed", 4.1}}), "400 invalid_request_error usage speed");
-  EXPECT_EQ(error({{"input", "x"}, {"response_format", "midi"}}),
-            "400 invalid_request_error usage response_format");
+  for (const char* format : {"midi", "aac", ""}) {
+    EXPECT_EQ(error({{"input", "x"}, {"response_format", format}}),
+              "400 invalid_request_error usage response_format");
+  }
+  const auto aac = post("/v1/audio/speech", json{{"input", "x"}, {"response_format", "aac"}});
+  EXPECT_NE(message_of(aac).find("mp3, flac, opus, wav or pcm"), std::string::npos);
   EXPECT_EQ(error({{"input", "x"}, {"model", "chat"}}), "400 invalid_request_error usage model");
   EXPECT_EQ(post("/v1/audio/speech", json{{"input", "x"}, {"model", "nobody"}}).status, 404);
   EXPECT_TRUE(foreman_.worker.said.empty());
   foreman_.worker.refuses = Error{Code::kNotFound, "there is no voice q", "there are a, b"};
-  const auto none = post("/v1/audio/speech", json{{"input", "x"}, {"model", "amy"}});
+  const auto none = post("/v1/audio/speech", json{{"input", "x"}, {"model", "amy"},
+                                                  {"response_format", "wav"}});
   EXPECT_EQ(none.status, 404);
   EXPECT_NE(message_of(none).find("there are a, b"), std::string::npos);
 }

@@ -2,7 +2,9 @@
 #include "voice/serve_voice.h"
 
 #include "model/voice_keys.h"
+#include "voice/detector.h"
 #include "voice/diarizer.h"
+#include "voice/listener.h"
 #include "voice/speaker.h"
 #include "worker/call_server.h"
 
@@ -56,6 +58,30 @@ int serve_diarizer(const VoiceOptions& options, int in, int out) {
   return 0;
 }
 
+int serve_detector(const VoiceOptions& options, int in, int out) {
+  const Result<std::unique_ptr<Detector>> detector = load_detector(options);
+  if (!detector) return refuse(out, detector.error());
+  const auto answer = [&detector](const SpeechCall& call, const std::atomic<bool>& cancel,
+                                  const auto& tell) -> Result<SpeechDone> {
+    if (!call.speakers) return fail(other_call("finds speech"));
+    return (*detector)->detect(call.wav, call.speakers->threshold, cancel, tell);
+  };
+  answer_calls(SpeechReady{}, in, out, answer);
+  return 0;
+}
+
+int serve_listener(const VoiceOptions& options, int in, int out) {
+  const Result<std::unique_ptr<Listener>> listener = load_listener(options);
+  if (!listener) return refuse(out, listener.error());
+  const auto answer = [&listener](const SpeechCall& call, const std::atomic<bool>& cancel,
+                                  const auto& tell) -> Result<SpeechDone> {
+    if (call.speakers || call.utterance) return fail(other_call("transcribes"));
+    return (*listener)->listen({call.wav, call.from, call.speech}, cancel, tell);
+  };
+  answer_calls(SpeechReady{kListenWindow}, in, out, answer);
+  return 0;
+}
+
 }  // namespace
 
 int serve_voice(const VoiceOptions& options, int in, int out) {
@@ -64,6 +90,8 @@ int serve_voice(const VoiceOptions& options, int in, int out) {
     return refuse(out, {Code::kUsage, "there is no engine " + options.engine});
   }
   if (engine->kind == "diarization") return serve_diarizer(options, in, out);
+  if (engine->kind == "vad") return serve_detector(options, in, out);
+  if (engine->kind == "speech") return serve_listener(options, in, out);
   return serve_speaker(options, in, out);
 }
 

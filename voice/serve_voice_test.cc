@@ -25,6 +25,24 @@ TEST(ServeVoice, AVoiceSpeaksAndDoesNothingElse) {
   EXPECT_EQ(std::get<SpeechDone>(answers[3]).audio, Millis(300));
 }
 
+TEST(ServeVoice, ADetectorFindsSpeechAndDoesNothingElse) {
+  const VoiceOptions options{.engine = "silero", .values = {{"model", GANTRY_SILERO}}};
+  const auto answers = answers_of(
+      [&](int in, int out) { return serve_voice(options, in, out); },
+      {SpeechCall{.wav = "/x.wav"},
+       SpeechCall{.wav = std::string(GANTRY_TESTDATA_DIR) + "/stop_the_radio.wav",
+                  .speakers = SpeakerWish{}}});
+  ASSERT_GE(answers.size(), 4U);
+  EXPECT_EQ(code_in(answers[1]), Code::kUnsupported);
+  EXPECT_EQ(std::get<SpeechDone>(answers.back()).audio, Millis(1'449));
+  size_t turns = 0;
+  for (const SpeechAnswer& answer : answers) {
+    const auto* progress = std::get_if<SpeechProgress>(&answer);
+    if (progress != nullptr && progress->turn) ++turns;
+  }
+  EXPECT_EQ(turns, 1U);
+}
+
 TEST(ServeVoice, WhatCannotBeLoadedIsOneErrorLine) {
   const VoiceOptions options{.engine = "vits",
                              .values = {{"model", "/no/such.onnx"}, {"tokens", "/dev/null"}}};

@@ -69,11 +69,13 @@ class Inbox {
       const ssize_t n = ::read(in, chunk.data(), chunk.size());
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) break;
+      size_t fresh = buffer.size();  // a long line is searched once
       buffer.append(chunk.data(), static_cast<size_t>(n));
-      for (size_t end; (end = buffer.find('\n')) != std::string::npos; buffer.erase(0, end + 1)) {
+      for (size_t end; (end = buffer.find('\n', fresh)) != std::string::npos; fresh = 0) {
         hear(std::string_view(buffer).substr(0, end));
+        buffer.erase(0, end + 1);
       }
-      if (buffer.size() > kSpeechLineMax.n) break;
+      if (buffer.size() > kSpeechCallMax.n) break;
     }
     std::lock_guard lock(mutex_);
     ended_ = true;
@@ -131,11 +133,11 @@ void answer_calls(const SpeechReady& ready, int in, int out, const CallHandler& 
 }
 
 void answer_speech(Recogniser& recogniser, int in, int out) {
-  answer_calls(SpeechReady{recogniser.window()}, in, out,
+  answer_calls(SpeechReady{recogniser.window(), 0, recogniser.encoder()}, in, out,
                [&recogniser](const SpeechCall& call, const std::atomic<bool>& cancel,
                              const auto& tell) -> Result<SpeechDone> {
                  if (call.speakers || call.utterance) return fail(other_call("transcribes"));
-                 return recogniser.transcribe(call.wav, cancel, tell);
+                 return recogniser.transcribe({call.wav, call.from, call.speech}, cancel, tell);
                });
 }
 

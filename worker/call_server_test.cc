@@ -14,11 +14,12 @@ namespace {
 class Parrot final : public Recogniser {
  public:
   Millis window() const override { return Millis(1234); }
+  std::string encoder() const override { return "ggml"; }
   Result<SpeechDone> transcribe(
-      const std::string& wav, const std::atomic<bool>& cancel,
+      const Hearing& hearing, const std::atomic<bool>& cancel,
       const std::function<void(const SpeechProgress&)>& on_progress) override {
-    on_progress({Segment{Millis(0), Millis(1), wav, 1}, 1});
-    while (wav == "wait" && !cancel) std::this_thread::yield();
+    on_progress({Segment{hearing.from, hearing.from + Millis(1), hearing.wav, 1}, 1});
+    while (hearing.wav == "wait" && !cancel) std::this_thread::yield();
     if (cancel) return fail(Code::kCancelled, "cancelled");
     return SpeechDone{Millis(5)};
   }
@@ -64,12 +65,19 @@ class CallServerTest : public testing::Test {
 };
 
 TEST_F(CallServerTest, AnswersOneAfterTheOther) {
-  EXPECT_EQ(hear(), R"({"ready":true,"window_ms":1234})");
+  EXPECT_EQ(hear(), R"({"encoder":"ggml","ready":true,"window_ms":1234})");
   for (const char* name : {"a", "b", "c"}) {
     say(speech_line(SpeechCall{false, name}) + "\n");
     EXPECT_NE(hear().find(std::string("\"text\":\"") + name), std::string::npos);
     EXPECT_EQ(hear(), R"({"audio_ms":5,"done":true})");
   }
+}
+
+TEST_F(CallServerTest, BeginsWhereItIsTold) {
+  hear();
+  say(speech_line(SpeechCall{.wav = "a", .from = Millis(700)}) + "\n");
+  EXPECT_NE(hear().find("\"start_ms\":700"), std::string::npos);
+  hear();
 }
 
 TEST_F(CallServerTest, CancelIsHeardWhileItWorks) {
@@ -108,7 +116,7 @@ TEST_F(CallServerTest, AnEndlessLineIsTheEnd) {
   hear();
   std::thread writer([this] {
     const std::string block(4096, 'x');
-    for (size_t n = 0; n <= kSpeechLineMax.n + block.size(); n += block.size()) {
+    for (size_t n = 0; n <= kSpeechCallMax.n + block.size(); n += block.size()) {
       if (::write(in_[1], block.data(), block.size()) < 0) break;
     }
   });

@@ -5,9 +5,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 
+#include "base/rng.h"
+#include "worker/audio_command.h"
 #include "worker/child.h"
 #include "worker/http_worker.h"
 
@@ -79,7 +83,13 @@ class Splitter {
   std::vector<std::string> words_;
 };
 
-Result<http::Address> proxy_address(const WorkerSpec& spec, uint16_t port) {
+Result<http::Address> proxy_address(const WorkerContext& context, const WorkerSpec& spec,
+                                    uint16_t port) {
+  if (spec.proxy == kOwnSocket) {
+    Rng rng = Rng::from_system();
+    return http::Address{join_path(context.run_dir,
+                                   fmt::format("{:08x}.sock", rng.next() & 0xFFFFFFFF))};
+  }
   std::string text = with_port(spec.proxy, port);
   if (text.empty()) text = "127.0.0.1:" + std::to_string(port);
   if (text.starts_with("http://")) text.erase(0, 7);
@@ -92,13 +102,21 @@ Result<http::Address> proxy_address(const WorkerSpec& spec, uint16_t port) {
   return address;
 }
 
-// Our own relay is beside our other programs, and is the one command that gets a variable of ours
-// without its value standing in the configuration: the key that it is told to look for.
-void know_relay(Os& os, const WorkerContext& context, ProcessSpec* process) {
-  constexpr std::string_view kRelay = "gantry-relay";
+// Our own programs are beside our others. The relay is the one command that gets a variable of ours
+// without its value standing in the configuration: the key that it is told to look for. The NPU
+// worker keeps compiled blobs, beside the logs that it writes.
+void know_ours(Os& os, const WorkerContext& context, ProcessSpec* process) {
+  constexpr std::string_view kRelay = "gantry-relay", kNpu = "gantry-npu";
   std::vector<std::string>& argv = process->argv;
-  if (argv.front() != kRelay) return;
-  argv.front() = join_path(dir_name(context.worker_exe), kRelay);
+  const bool npu = argv.front() == kNpu;
+  if (!npu && argv.front() != kRelay) return;
+  argv.front() = join_path(dir_name(context.worker_exe), argv.front());
+  if (npu) {
+    const std::string state = dir_name(context.log_dir);
+    argv.insert(argv.end(),
+                {"--state-dir", state, "--cache-dir", join_path(state, "openvino")});
+    return;
+  }
   const auto flag = std::ranges::find(argv, "--key-env");
   if (flag == argv.end() || flag + 1 == argv.end()) return;
   if (const auto key = os.env(*(flag + 1))) process->env.emplace_back(*(flag + 1), *key);
@@ -142,7 +160,7 @@ Result<std::unique_ptr<Worker>> start_command(Os& os, const WorkerContext& conte
                                               const WorkerSpec& spec) {
   const Result<uint16_t> port = free_port();
   if (!port) return fail(port.error());
-  Result<http::Address> address = proxy_address(spec, *port);
+  Result<http::Address> address = proxy_address(context, spec, *port);
   if (!address) return fail(address.error());
   Result<std::vector<std::string>> argv = split_command(with_port(spec.command, *port));
   if (!argv) {
@@ -153,14 +171,19 @@ Result<std::unique_ptr<Worker>> start_command(Os& os, const WorkerContext& conte
   ProcessSpec process = worker_process(context, spec.model);
   process.gate = spec.gate;
   process.argv = std::move(*argv);
-  know_relay(os, context, &process);
+  know_ours(os, context, &process);
+  if (spec.proxy == kOwnSocket) {
+    process.argv.insert(process.argv.end(), {"--socket", address->unix_path});
+  }
   for (const auto& [name, value] : spec.env) {
     process.env.emplace_back(name, with_port(value, *port));
   }
   Result<std::unique_ptr<Child>> child = Child::start(os, process, "the command of " + spec.model);
   if (!child) return fail(child.error());
   const std::string health = spec.check_endpoint == "none" ? "" : spec.check_endpoint;
-  return make_http_worker(os, std::move(*child), {*address, health});
+  std::unique_ptr<Worker> server = make_http_worker(os, std::move(*child), {*address, health});
+  if (spec.voice.engine.empty()) return server;
+  return make_audio_command(std::move(server), spec, {});
 }
 
 }  // namespace gantry

@@ -11,6 +11,9 @@
 
 namespace gantry {
 
+// As `proxy` of a WorkerSpec: the command is one of ours, told by --socket where to answer.
+constexpr const char* kOwnSocket = "own-socket";
+
 // Pure: splits like a POSIX shell does, and nothing else of one: blanks and line breaks part words,
 // '...' is literal, "..." keeps blanks and knows \" and \\, a backslash takes the next character
 // as it is and joins lines at their end, # begins a comment line. $, *, ; and | are plain

@@ -65,7 +65,7 @@ TEST(CommandWorker, AnswersWhereItWasToldTo) {
   const auto page = http::fetch((*worker)->address(), {.target = "/hello.txt"}, {});
   ASSERT_TRUE(page);
   EXPECT_EQ(page->body, "hello");
-  EXPECT_EQ((*worker)->transcribe("x", cancel, nullptr).error().code, Code::kUnsupported);
+  EXPECT_EQ((*worker)->transcribe({"x"}, cancel, nullptr).error().code, Code::kUnsupported);
   (*worker)->stop();
   EXPECT_FALSE(http::fetch((*worker)->address(), {.target = "/hello.txt"}, {}));
 }

@@ -1,9 +1,8 @@
-// libsndfile reads, libsoxr resamples, and every number in a header is doubted.
+// libsndfile reads, and every number in a header is doubted.
 #include "worker/decode.h"
 
 #include <fcntl.h>
 #include <sndfile.h>
-#include <soxr.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/resample.h"
 #include "worker/wav.h"
 
 namespace gantry {
@@ -26,7 +26,6 @@ namespace {
 constexpr int kRateMin = 1'000, kRateMax = 768'000;  // Hz; what is beyond is a hostile header
 constexpr int kChannelsMax = 64;
 constexpr size_t kReadFloats = 16 << 10;  // of all channels together, at a time
-constexpr size_t kBlock = 8 << 10;        // samples of the result at a time
 constexpr size_t kHeadBytes = 44;
 // A file without a sample in it that is larger than this has something in it that another decoder
 // may find, as in a wav whose recorder died before it wrote the length.
@@ -163,52 +162,6 @@ class WavWriter {
   std::vector<int16_t> block_;
 };
 
-// To kSampleRate. Linear phase, its delay taken out: lengths stay.
-class Resampler {
- public:
-  Resampler(int rate, WavWriter* out) : out_(out) {
-    if (rate == static_cast<int>(kSampleRate)) return;
-    const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
-    const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
-    const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
-    soxr_.reset(soxr_create(rate, kSampleRate, 1, &error_, &io, &quality, &runtime));
-    block_.resize(kBlock);
-  }
-
-  Result<void> put(std::span<const float> samples) {
-    if (error_ != nullptr) return failed();
-    if (!soxr_) return out_->put(samples);
-    for (;;) {
-      size_t used = 0, made = 0;
-      error_ = soxr_process(soxr_.get(), samples.data(), samples.size(), &used, block_.data(),
-                            block_.size(), &made);
-      if (error_ != nullptr) return failed();
-      if (Result<void> ok = out_->put({block_.data(), made}); !ok) return ok;
-      samples = samples.subspan(used);
-      if (samples.empty() && made < block_.size()) return {};
-    }
-  }
-
-  Result<void> finish() {
-    for (size_t made = block_.size(); soxr_ && made > 0;) {
-      error_ = soxr_process(soxr_.get(), nullptr, 0, nullptr, block_.data(), block_.size(), &made);
-      if (error_ != nullptr) return failed();
-      if (Result<void> ok = out_->put({block_.data(), made}); !ok) return ok;
-    }
-    return {};
-  }
-
- private:
-  Result<void> failed() const {
-    return fail(Code::kIo, std::string("cannot be resampled: ") + error_, "close other programs");
-  }
-
-  WavWriter* const out_;
-  soxr_error_t error_ = nullptr;
-  std::unique_ptr<std::remove_pointer_t<soxr_t>, void (*)(soxr_t)> soxr_{nullptr, &soxr_delete};
-  std::vector<float> block_;
-};
-
 // The mean of all channels; nothing that is no number comes through.
 void mix(std::span<const float> frames, size_t channels, std::vector<float>* mono) {
   mono->clear();
@@ -224,7 +177,8 @@ void mix(std::span<const float> frames, size_t channels, std::vector<float>* mon
 Result<Millis> convert(const Recording& recording, int out, Millis longest) {
   WavWriter writer(out, longest);
   if (Result<void> ok = writer.begin(); !ok) return fail(ok.error());
-  Resampler resampler(recording.rate, &writer);
+  const auto write = [&writer](std::span<const float> made) { return writer.put(made); };
+  Resampler resampler(static_cast<uint32_t>(recording.rate), kSampleRate);
   std::vector<float> frames(kReadFloats), mono;
   const auto step = static_cast<sf_count_t>(kReadFloats / recording.channels);
   for (;;) {
@@ -232,9 +186,9 @@ Result<Millis> convert(const Recording& recording, int out, Millis longest) {
     if (got <= 0) break;  // the end, or where the damage begins
     mix(std::span(frames).first(static_cast<size_t>(got) * recording.channels),
         recording.channels, &mono);
-    if (Result<void> ok = resampler.put(mono); !ok) return fail(ok.error());
+    if (Result<void> ok = resampler.put(mono, write); !ok) return fail(ok.error());
   }
-  if (Result<void> ok = resampler.finish(); !ok) return fail(ok.error());
+  if (Result<void> ok = resampler.finish(write); !ok) return fail(ok.error());
   if (!writer.empty()) return writer.finish();
   return fail(recording.small ? Code::kCorrupt : Code::kUnsupported, "has no sound in it",
               "check that it plays");

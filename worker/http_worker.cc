@@ -43,7 +43,7 @@ class HttpWorker final : public Worker {
   }
 
   Result<std::vector<Segment>> transcribe(
-      const std::string&, const http::Cancel&,
+      const Hearing&, const http::Cancel&,
       const std::function<void(const Segment&, Progress)>&) override {
     return fail(Code::kUnsupported, "this model does not recognise speech",
                 "use a speech model, such as micro-asr");

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/rng.h"
+#include "worker/audio_command.h"
 #include "worker/child.h"
 #include "worker/http_worker.h"
 
@@ -147,6 +148,8 @@ Result<Argv> llama_argv(const WorkerContext& context, const WorkerSpec& spec,
   // The empty run at start costs time, and a pass over the disk where the model streams; what it
   // would reserve is in the plan.
   add(&argv, {"--no-warmup"});
+  // What it heard before must not change, in the last bit, what it hears now.
+  if (!spec.voice.engine.empty()) add(&argv, {"--no-cache-prompt"});
   // No network, no page, no view into other requests, no colours in the log.
   add(&argv, {"--offline", "--no-ui", "--no-slots", "--log-colors", "off"});
   return argv;
@@ -204,7 +207,9 @@ Result<std::unique_ptr<Worker>> start_llama(Os& os, const WorkerContext& context
   if (!child) return fail(child.error());
   http::Address address;
   address.unix_path = socket;
-  return make_http_worker(os, std::move(*child), {address, "/health", stats});
+  auto server = make_http_worker(os, std::move(*child), {address, "/health", stats});
+  if (spec.voice.engine.empty()) return server;
+  return make_audio_command(std::move(server), spec, {});
 }
 
 }  // namespace gantry

@@ -68,6 +68,13 @@ TEST(LlamaArgv, BatchesNeverExceedTheContext) {
   EXPECT_EQ(value(argv(s), "--pooling"), "mean");
 }
 
+TEST(LlamaArgv, WhatHearsRemembersNothing) {
+  WorkerSpec s = spec();
+  EXPECT_THAT(argv(s), Not(Contains("--no-cache-prompt")));
+  s.voice.engine = "speech";
+  EXPECT_THAT(argv(s), Contains("--no-cache-prompt"));
+}
+
 TEST(LlamaArgv, PicturesHaveALimitWhereTheirSizeIsOpen) {
   WorkerSpec s = spec();
   s.mmproj = "/models/p.gguf";

@@ -19,7 +19,7 @@ constexpr int kHysteresis = 6;      // speech ends 3 dB below where it begins
 // In frames of 20 ms.
 constexpr uint32_t kBlock = 250;        // thresholds change every 5 s,
 constexpr uint32_t kBlocksAround = 2;   // from the 25 s around
-constexpr uint32_t kPauseMin = 15;      // 300 ms part two utterances; stops within words are below
+constexpr auto kPauseMin = static_cast<uint32_t>(kPauseLeast / kFrame);
 constexpr uint32_t kLoudMin = 4;        // less than 80 ms of loud frames is a click
 constexpr uint32_t kPad = 10;           // 200 ms of margin
 constexpr uint32_t kSmooth = 5;         // the quietest place is judged over 100 ms
@@ -51,7 +51,7 @@ int threshold_at(std::span<const uint8_t> levels, uint32_t block) {
 }
 
 // Runs of speech without padding; pauses shorter than kPauseMin are part of them.
-std::vector<Piece> find_voices(std::span<const uint8_t> levels) {
+std::vector<Piece> loud_voices(std::span<const uint8_t> levels) {
   std::vector<Piece> voices;
   const auto size = static_cast<uint32_t>(levels.size());
   int enter = 0;
@@ -73,6 +73,25 @@ std::vector<Piece> find_voices(std::span<const uint8_t> levels) {
     if (open && i + 1 - hush >= kPauseMin) close();
   }
   close();
+  return voices;
+}
+
+// The same of a detector's stretches, which may be of anybody's making.
+std::vector<Piece> told_voices(std::span<const SpeechSpan> speech, uint32_t size) {
+  std::vector<Piece> voices;
+  const auto frame = [size](Millis time) {
+    return static_cast<uint32_t>(std::clamp<int64_t>(time / kFrame, 0, size));
+  };
+  for (const SpeechSpan& stretch : speech) {
+    const uint32_t voice = frame(stretch.start);
+    const uint32_t hush = frame(stretch.end + kFrame - Millis(1));
+    if (hush < voice + kLoudMin || (!voices.empty() && voice < voices.back().voice)) continue;
+    if (!voices.empty() && voice < voices.back().hush + kPauseMin) {
+      voices.back().hush = voices.back().end = std::max(voices.back().hush, hush);
+    } else {
+      voices.push_back({voice, hush, voice, hush});
+    }
+  }
   return voices;
 }
 
@@ -146,13 +165,32 @@ uint8_t frame_level(std::span<const int16_t> samples) {
                                          200L));
 }
 
+CutOptions cut_options(const Hearing& hearing, Millis window, bool join) {
+  CutOptions options{.window = window, .join = join};
+  if (hearing.speech) options.speech = *hearing.speech;
+  return options;
+}
+
 std::vector<Piece> cut_speech(std::span<const uint8_t> levels, const CutOptions& options) {
   const auto limit = std::max<uint32_t>(10, static_cast<uint32_t>(options.window / kFrame));
-  std::vector<Piece> voices = find_voices(levels);
-  pad(&voices, static_cast<uint32_t>(levels.size()));
+  const auto size = static_cast<uint32_t>(levels.size());
+  std::vector<Piece> voices =
+      options.speech ? told_voices(*options.speech, size) : loud_voices(levels);
+  pad(&voices, size);
   std::vector<Piece> pieces;
   for (const Piece& voice : voices) split(levels, voice, limit, &pieces);
   return options.join ? join(pieces, limit) : pieces;
+}
+
+size_t skip_heard(std::vector<Piece>* pieces, Millis from) {
+  const auto frame = static_cast<uint32_t>(std::clamp<int64_t>(from / kFrame, 0, UINT32_MAX));
+  const auto next = std::ranges::find_if(*pieces, [&](const Piece& p) { return p.end > frame; });
+  if (next != pieces->end()) {
+    next->begin = std::max(next->begin, frame);
+    next->voice = std::max(next->voice, frame);
+    next->hush = std::max(next->hush, frame);
+  }
+  return static_cast<size_t>(next - pieces->begin());
 }
 
 }  // namespace gantry

@@ -3,15 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "base/clock.h"
+#include "worker/segment.h"
 
 namespace gantry {
 
 constexpr Millis kFrame{20};
 constexpr uint32_t kFrameSamples = 320;
+// Parts two utterances; stops within words are shorter.
+constexpr Millis kPauseLeast{300};
 
 // Loudness of a frame in half decibels above -100 dBFS: 0 is silence, 200 full scale. A byte a
 // frame: ten hours take 1.8 MB. The mean is removed, so that an offset of the recorder is silent.
@@ -22,7 +25,11 @@ struct CutOptions {
   // Utterances that fit one window together become one piece. For models whose cost is a whole
   // window whatever is in it; a model with a short window hears one utterance at a time.
   bool join = false;
+  // Where a detector found speech, in order; absent: by loudness.
+  std::optional<std::span<const SpeechSpan>> speech = {};
 };
+// Of this recording, by its detector's word if there is one.
+CutOptions cut_options(const Hearing& hearing, Millis window, bool join);
 
 // One piece of the recording, frames [begin, end), with the speech in it at [voice, hush).
 // The margins between are silence that helps the model to find the first and last sound.
@@ -35,6 +42,9 @@ struct Piece {
 // In order, without overlap, none longer than the window (at least ten frames). Silence is in no
 // piece. Speech without a pause is cut at the quietest place of the window's second half.
 std::vector<Piece> cut_speech(std::span<const uint8_t> levels, const CutOptions& options);
+
+// The first piece that does not end before `from`; it is cut to begin there at the earliest.
+size_t skip_heard(std::vector<Piece>* pieces, Millis from);
 
 inline Millis frame_time(uint32_t frame) { return kFrame * frame; }
 

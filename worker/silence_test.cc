@@ -30,6 +30,29 @@ TEST(Silence, NothingInNothing) {
   EXPECT_TRUE(cut(Levels(5000, kQuiet)).empty());
 }
 
+TEST(Silence, ADetectorsWordStandsInThePlaceOfLoudness) {
+  const Levels loud(500, kSpeech);
+  const std::vector<SpeechSpan> speech = {
+      {Millis(1'010), Millis(2'990)},  // to whole frames, outwards
+      {Millis(3'200), Millis(3'990)},  // within a pause: the same utterance
+      {Millis(4'500), Millis(4'540)},  // a click
+      {Millis(6'000), Millis(99'000)},
+      {Millis(7'000), Millis(8'000)}};
+  const auto cut_by = [&](const Levels& levels, std::span<const SpeechSpan> told) {
+    return cut_speech(levels, {.window = Millis(3'800), .speech = told});
+  };
+  const std::vector<Piece> pieces = cut_by(loud, speech);
+  ASSERT_GE(pieces.size(), 2U);
+  EXPECT_EQ(pieces[0], (Piece{40, 210, 50, 200}));
+  EXPECT_EQ(pieces[1].voice, 300U);
+  EXPECT_EQ(pieces.back().hush, 500U);
+  EXPECT_TRUE(cut_by(loud, {}).empty());
+  EXPECT_TRUE(cut_by({}, speech).empty());
+  const Hearing hearing{"a.wav", Millis(0), speech};
+  EXPECT_EQ(cut_speech(loud, cut_options(hearing, Millis(3'800), false)), pieces);
+  EXPECT_FALSE(cut_options({"a.wav"}, Millis(3'800), true).speech);
+}
+
 TEST(Silence, SteadyNoiseIsNoSpeech) {
   Rng rng(1);
   for (const int base : {40, 90, 130}) {
@@ -141,6 +164,25 @@ TEST(Silence, PropertiesHoldOnRandomLoudness) {
       last = p.end;
     }
   }
+}
+
+TEST(Silence, WhatWasHeardIsSkippedByItsTime) {
+  const std::vector<Piece> pieces = {{10, 40, 20, 30}, {40, 90, 50, 80}, {95, 120, 100, 110}};
+  const auto skip = [&pieces](int64_t ms) {
+    std::vector<Piece> rest = pieces;
+    const size_t first = skip_heard(&rest, Millis(ms));
+    rest.erase(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(first));
+    return rest;
+  };
+  EXPECT_EQ(skip(0), pieces);
+  EXPECT_EQ(skip(200), pieces);
+  EXPECT_EQ(skip(800), std::vector<Piece>(pieces.begin() + 1, pieces.end()));
+  EXPECT_EQ(skip(1'900), std::vector<Piece>(pieces.begin() + 2, pieces.end()));
+  EXPECT_TRUE(skip(2'400).empty());
+  EXPECT_TRUE(skip(INT64_MAX).empty());
+  // Of another model's cutting: what is left of the piece.
+  EXPECT_EQ(skip(1'200).front(), (Piece{60, 90, 60, 80}));
+  EXPECT_EQ(skip(1'700).front(), (Piece{85, 90, 85, 85}));
 }
 
 TEST(Silence, FrameLevels) {

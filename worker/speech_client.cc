@@ -35,18 +35,22 @@ class SpeechClient final : public Worker {
     return broken("answered before it was ready");
   }
 
+  std::vector<EncoderChange> encoder_changes() const override { return encoder_changes_; }
+
   Result<std::vector<Segment>> transcribe(
-      const std::string& wav, const http::Cancel& cancel,
+      const Hearing& hearing, const http::Cancel& cancel,
       const std::function<void(const Segment&, Progress)>& on_segment) override {
     std::vector<Segment> segments;
+    encoder_changes_.clear();
     const auto take = [&](const SpeechProgress& progress) -> Result<void> {
       if (!progress.segment || progress.segment->text.empty()) return {};
       if (segments.size() >= limits_.segments) return broken("sent too many segments");
       segments.push_back(*progress.segment);
-      if (on_segment) on_segment(segments.back(), Progress{progress.fraction});
+      if (on_segment) on_segment(segments.back(), Progress{progress.fraction, progress.heard});
       return {};
     };
-    const Result<void> done = ask(SpeechCall{.cancel = false, .wav = wav}, cancel, take);
+    const SpeechCall call{.wav = hearing.wav, .from = hearing.from, .speech = hearing.speech};
+    const Result<void> done = ask(call, cancel, take);
     if (!done) return fail(done.error());
     return segments;
   }
@@ -91,7 +95,10 @@ class SpeechClient final : public Worker {
       if (!answer && answer.error().code == Code::kCancelled) return call_off();
       if (!answer) return fail(answer.error());
       if (const auto* error = std::get_if<Error>(&*answer)) return fail(*error);
-      if (std::holds_alternative<SpeechDone>(*answer)) return {};
+      if (const auto* done = std::get_if<SpeechDone>(&*answer)) {
+        encoder_changes_ = done->encoder_changes;
+        return {};
+      }
       const auto* progress = std::get_if<SpeechProgress>(&*answer);
       if (progress == nullptr) return broken("said ready twice");
       if (Result<void> taken = take(*progress); !taken) return taken;
@@ -146,6 +153,7 @@ class SpeechClient final : public Worker {
   const SpeechLimits limits_;
   std::atomic<uint32_t> rate_{0};
   const http::Address nowhere_;
+  std::vector<EncoderChange> encoder_changes_;
 };
 
 }  // namespace
@@ -155,8 +163,13 @@ std::vector<std::string> speech_argv(const WorkerContext& context, const WorkerS
                                 "--model", spec.file, "--threads",
                                 std::to_string(compute_threads(context.cpu)), "--language",
                                 spec.language};
+  if (spec.parallel > 1) argv.insert(argv.end(), {"--parallel", std::to_string(spec.parallel)});
   if (spec.placement.layers.resident > 0) {
     argv.insert(argv.end(), {"--device", spec.devices.empty() ? "auto" : spec.devices.front()});
+  }
+  if (spec.encoder != "none") argv.insert(argv.end(), {"--encoder", spec.encoder});
+  if (spec.encoder != "none" && !context.encoder_dir.empty()) {
+    argv.insert(argv.end(), {"--encoder-dir", context.encoder_dir});
   }
   return argv;
 }

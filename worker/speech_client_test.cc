@@ -28,7 +28,7 @@ class SpeechClientTest : public testing::Test {
     return child ? make_speech_client(std::move(*child), limits) : nullptr;
   }
   Result<std::vector<Segment>> ask(Worker& worker) {
-    return worker.transcribe("/a.wav", cancel_,
+    return worker.transcribe({"/a.wav"}, cancel_,
                              [this](const Segment& s, Progress) { heard_.push_back(s.text); });
   }
   // The answer is this error, with the words in it, and the process is gone.
@@ -49,6 +49,19 @@ class SpeechClientTest : public testing::Test {
   std::vector<std::string> heard_;
 };
 
+TEST_F(SpeechClientTest, TellsWhereToBeginAndHowFarItIs) {
+  auto w = client(std::string(kReady) + R"(read; case $REPLY in *'"from_ms":60000'*) echo )" +
+                  R"('{"segment":{"start_ms":0,"end_ms":9,"text":"a","confidence":1},)" +
+                  R"("progress":0.5,"heard_ms":90000}';; esac; )" +
+                  R"(echo '{"done":true,"audio_ms":9}'; read; )");
+  ASSERT_TRUE(w->ready(cancel_));
+  Millis heard{0};
+  const auto got = w->transcribe({"/a.wav", Millis(60'000)}, cancel_,
+                                 [&](const Segment&, Progress p) { heard = p.heard; });
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(heard, Millis(90'000));
+}
+
 TEST_F(SpeechClientTest, CollectsSegments) {
   auto w = client(std::string(kReady) + "read; echo \"$REPLY\" >&2; " + kSegment +
                   R"(echo '{"progress":0.7}'; echo '{"done":true,"audio_ms":10}'; read; )");
@@ -61,6 +74,29 @@ TEST_F(SpeechClientTest, CollectsSegments) {
             std::string::npos);
   w->stop();
   EXPECT_FALSE(w->alive());
+}
+
+TEST_F(SpeechClientTest, WhatBecameOfTheEncoderIsOfTheLastRecording) {
+  const std::string changed =
+      R"(echo '{"done":true,"audio_ms":10,"encoder_changes":[{"from":"NPU","to":"CPU",)"
+      R"("cause":"lost","at_ms":7}]}'; )";
+  auto w = client(std::string(kReady) + "read; " + changed +
+                  R"(read; echo '{"done":true,"audio_ms":10}'; read; )" + changed + "read");
+  ASSERT_TRUE(w->ready(cancel_));
+  EXPECT_TRUE(w->encoder_changes().empty());
+  ASSERT_TRUE(ask(*w));
+  ASSERT_EQ(w->encoder_changes().size(), 1U);
+  EXPECT_EQ(w->encoder_changes()[0].from, "NPU");
+  EXPECT_EQ(w->encoder_changes()[0].to, "CPU");
+  EXPECT_EQ(w->encoder_changes()[0].cause, "lost");
+  EXPECT_EQ(w->encoder_changes()[0].at, Millis(7));
+  ASSERT_TRUE(ask(*w));
+  EXPECT_TRUE(w->encoder_changes().empty());
+  ASSERT_TRUE(ask(*w));
+  EXPECT_EQ(w->encoder_changes().size(), 1U);
+  http::Cancel now{true};  // what the one before said is not its own
+  EXPECT_FALSE(w->transcribe({"/a.wav"}, now, {}));
+  EXPECT_TRUE(w->encoder_changes().empty());
 }
 
 TEST_F(SpeechClientTest, ItsOwnErrorsPassThroughAndItLives) {
@@ -149,6 +185,23 @@ TEST(SpeechArgv, CarriesOutThePlan) {
   const auto argv = speech_argv(context, spec);
   EXPECT_EQ(argv[argv.size() - 2], "--device");
   EXPECT_EQ(argv.back(), "CUDA1");
+}
+
+TEST(SpeechArgv, AnEncoderIsAskedForByName) {
+  WorkerContext context;
+  WorkerSpec spec;
+  spec.file = "/m.bin";
+  const size_t bare = speech_argv(context, spec).size();
+  context.encoder_dir = "/state/encoders";
+  EXPECT_EQ(speech_argv(context, spec).size(), bare);  // nobody asked
+  spec.encoder = "npu";
+  const auto kept = speech_argv(context, spec);
+  EXPECT_EQ(std::vector<std::string>(kept.end() - 4, kept.end()),
+            (std::vector<std::string>{"--encoder", "npu", "--encoder-dir", "/state/encoders"}));
+  context.encoder_dir.clear();
+  const auto beside = speech_argv(context, spec);
+  EXPECT_EQ(beside.size(), bare + 2);
+  EXPECT_EQ(beside.back(), "npu");
 }
 
 }  // namespace

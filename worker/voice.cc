@@ -4,9 +4,31 @@
 
 #include "base/limits.h"
 #include "model/voice_keys.h"
+#include "worker/llama.h"
 #include "worker/speech_client.h"
 
 namespace gantry {
+
+namespace {
+
+Result<std::vector<std::string>> gguf_voice_argv(const WorkerContext& context,
+                                                 const WorkerSpec& spec) {
+  if (spec.file.empty()) return fail(Code::kUsage, "the model " + spec.model + " has no file");
+  if (!spec.voice.voices.empty()) {
+    return fail(Code::kUsage, "a voice of " + spec.voice.engine + " has no names for others",
+                "remove voices; make a model of each reference_audio");
+  }
+  std::vector<std::string> argv = {
+      context.worker_exe, "--engines", context.engine_dir, "tts", "--threads",
+      std::to_string(compute_threads(context.cpu)), "--model", spec.file};
+  for (const auto& [key, value] : spec.voice.options) {
+    argv.insert(argv.end(), {"--" + key, value});
+    if (key == "stream") argv.insert(argv.end(), {"--plugin", stream_plugin(context)});
+  }
+  return argv;
+}
+
+}  // namespace
 
 Result<std::vector<std::string>> voice_argv(const WorkerContext& context,
                                             const WorkerSpec& spec) {
@@ -17,6 +39,7 @@ Result<std::vector<std::string>> voice_argv(const WorkerContext& context,
     return fail(Code::kUsage, spec.model + " has no speech engine named " + voice.engine);
   }
   std::vector<std::string> argv;
+  if (is_gguf_voice(engine->name)) return gguf_voice_argv(context, spec);
   if (engine->name == kEspeakEngine) {
     argv = {join_path(folder, "gantry-espeak")};
   } else {

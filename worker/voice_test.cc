@@ -31,6 +31,12 @@ TEST(VoiceArgv, ByEngine) {
   spec.voice = {"espeak-ng", {}, {{"anna", "en-us+f3"}}, {}};
   EXPECT_EQ(*voice_argv(context, spec),
             (std::vector<std::string>{"/bin/gantry-espeak", "--voice", "anna=en-us+f3"}));
+  spec.voice = {"pocket-gguf", {{"projector", "/p.gguf"}, {"stream", "light"}}, {}, {}};
+  EXPECT_EQ(*voice_argv({.engine_dir = "/e", .worker_exe = "/bin/gantry-worker"}, spec),
+            (std::vector<std::string>{"/bin/gantry-worker", "--engines", "/e", "tts", "--threads",
+                                      "1", "--model", "/a.onnx", "--projector", "/p.gguf",
+                                      "--stream", "light", "--plugin",
+                                      "/bin/libggml-gantry.so"}));
   spec.voice.engine = "coqui";
   EXPECT_FALSE(voice_argv(context, spec));
 }

@@ -46,7 +46,8 @@ struct WorkerSpec {
   bool flash_attention = false;
   std::vector<std::string> devices;  // the engine's names ("CUDA0"); empty: its choice
   std::string language = "auto";     // kWhisper
-  VoiceSpec voice;                   // kVoice
+  VoiceSpec voice;  // kVoice; of kLlama and kCommand for sound, its engine is the model's kind
+  std::string encoder = "none";      // kWhisper: OpenVINO's, as speech_argv() hands it on
   std::string trace_file;            // kLlama that streams: a Chrome trace, written when it ends
   std::function<Result<void>(int pid)> gate;  // see ProcessSpec
 };
@@ -55,8 +56,9 @@ struct WorkerContext {
   std::string run_dir;     // mode 0700, short: unix sockets live here
   std::string log_dir;     // one rotated log a model
   std::string engine_dir;  // folder of llama-server and ggml's backends
-  std::string worker_exe;  // gantry-worker; gantry-decode and the streamer are beside it
+  std::string worker_exe;  // gantry-worker; gantry-decode and the plugins are beside it
   const Cpu* cpu = nullptr;  // null: one thread, all processors
+  std::string encoder_dir = {};  // encoders made for OpenVINO, and what it compiled; empty: none
 };
 
 // What a streaming worker has moved since it started, from its statistics page.
@@ -72,6 +74,7 @@ struct StreamCounters {
 
 struct Progress {
   double fraction = 0;  // 0..1
+  Millis heard{0};  // of a recording: all segments of what lies before it were told earlier
 };
 
 // One caller at a time for ready() and transcribe(); alive(), stop() and pid() may be called from
@@ -86,10 +89,11 @@ class Worker {
   // llama and command engines: where its HTTP is.
   virtual const http::Address& address() const = 0;
   // whisper engine: a 16 kHz mono 16-bit wav; segments as they come, text never empty. Cuts at
-  // silences to the model's window; a recording without speech gives none. After kCancelled it
-  // takes the next recording; after kWorkerFailed or kTimeout it is gone.
+  // silences to the model's window; a recording without speech gives none. From hearing.from on
+  // they are what the whole recording gives. After kCancelled it takes the next recording; after
+  // kWorkerFailed or kTimeout it is gone.
   [[nodiscard]] virtual Result<std::vector<Segment>> transcribe(
-      const std::string& wav, const http::Cancel& cancel,
+      const Hearing& hearing, const http::Cancel& cancel,
       const std::function<void(const Segment&, Progress)>& on_segment) = 0;
   // kVoice alone, kUnsupported on others; as transcribe() in all else. Speakers are numbered in the
   // order in which they are first heard.
@@ -102,6 +106,8 @@ class Worker {
       const Utterance& utterance, const http::Cancel& cancel,
       const std::function<bool(std::string_view pcm)>& on_pcm);
   virtual uint32_t sound_rate() const { return 0; }  // once it is ready; 0: it makes none
+  // whisper engine: devices that left off encoding in the recording that was transcribed last.
+  virtual std::vector<EncoderChange> encoder_changes() const { return {}; }
   // Still there? An Error with signal and last log lines when it died by itself.
   [[nodiscard]] virtual Result<void> alive() = 0;
   // Asks, then kills; returns when the process group is gone.

@@ -150,14 +150,14 @@ TEST_F(Engines, SpeechIsWrittenDown) {
   spec.file = model_file("micro-asr.bin");
   auto worker = load(spec);
   ASSERT_TRUE(worker);
-  const auto got = worker->transcribe(test_data("stop_the_radio.wav"), cancel_, nullptr);
+  const auto got = worker->transcribe({test_data("stop_the_radio.wav")}, cancel_, nullptr);
   ASSERT_TRUE(got) << got.error().message;
   ASSERT_EQ(got->size(), 1U);
   EXPECT_EQ((*got)[0].text, "stop the radio");
-  EXPECT_EQ(worker->transcribe(folder_.file("none.wav"), cancel_, nullptr).error().code,
+  EXPECT_EQ(worker->transcribe({folder_.file("none.wav")}, cancel_, nullptr).error().code,
             Code::kNotFound);
   ::kill(worker->pid(), SIGKILL);
-  const auto dead = worker->transcribe(test_data("stop_the_radio.wav"), cancel_, nullptr);
+  const auto dead = worker->transcribe({test_data("stop_the_radio.wav")}, cancel_, nullptr);
   ASSERT_FALSE(dead);
   EXPECT_EQ(dead.error().code, Code::kWorkerFailed);
   EXPECT_NE(dead.error().message.find("signal 9"), std::string::npos) << dead.error().message;
@@ -181,6 +181,45 @@ TEST(StartWorker, TheDecoderIsNoModel) {
   WorkerSpec spec;
   spec.engine = EngineKind::kMedia;
   EXPECT_FALSE(start_worker(*os, bench_context(folder), spec));
+}
+
+// Qwen3-ASR's shape without learnt weights (lab/stream): its words depend on the sound.
+TEST_F(Engines, ALanguageModelWritesDownWhatItHears) {
+  WorkerSpec spec;
+  spec.model = "asr";
+  spec.file = folder_.file("m.gguf");
+  spec.mmproj = folder_.file("p.gguf");
+  spec.placement.context = 1024;
+  spec.voice.engine = "speech";
+  const std::string line = "/usr/bin/python3 -B " GANTRY_MODELS_DIR
+                           "/../lab/stream/make_listener.py " +
+                           spec.file + " " + spec.mmproj;
+  if (!exists(GANTRY_ENGINE_DIR) || std::system(line.c_str()) != 0) {
+    GTEST_SKIP() << "the engine or python3 is not installed";
+  }
+  const auto w = load(spec);
+  ASSERT_TRUE(w);
+  const auto hear = [&](const char* wav) {
+    const auto heard = w->transcribe({test_data(wav)}, cancel_, nullptr);
+    EXPECT_TRUE(heard) << heard.error().message;
+    EXPECT_EQ(heard->size(), 1U);
+    return heard && heard->size() == 1 ? heard->front() : Segment{};
+  };
+  const Segment one = hear("stop_the_radio.wav"), other = hear("close_the_garage_door.wav");
+  EXPECT_FALSE(one.text.empty());
+  EXPECT_NE(one.text, other.text);
+  EXPECT_EQ(hear("stop_the_radio.wav").text, one.text);
+  EXPECT_GT(one.end, one.start);
+  EXPECT_LE(one.end, Millis(1'449));
+
+  needs({model_file("micro-vision.gguf"), model_file("micro-vision-mmproj.gguf")});
+  spec.file = model_file("micro-vision.gguf");
+  spec.mmproj = model_file("micro-vision-mmproj.gguf");
+  const auto eyes = load(spec);
+  ASSERT_TRUE(eyes);
+  const auto nothing = eyes->transcribe({test_data("stop_the_radio.wav")}, cancel_, nullptr);
+  ASSERT_FALSE(nothing);
+  EXPECT_NE(nothing.error().message.find("audio"), std::string::npos) << nothing.error().message;
 }
 
 }  // namespace

@@ -137,13 +137,17 @@ class Play {
   // Until every job has ended; each is told once.
   Result<void> wait() {
     std::set<std::string> told;
+    std::string open;
     for (int ms = 0; ms < options_.wait_ms_max; ++ms) {
       Result<std::vector<Job>> jobs = bench_.foreman->jobs({.limit = 100});
       if (!jobs) return fail(jobs.error());
-      bool all = true;
+      open.clear();
       for (const Job& job : *jobs) {
-        all = all && is_final(job.state);
-        if (!is_final(job.state) || !told.insert(job.id).second) continue;
+        if (!is_final(job.state)) {
+          open += fmt::format(" {} is {}", job.id, job_state_name(job.state));
+          continue;
+        }
+        if (!told.insert(job.id).second) continue;
         if (job.state == JobState::kDone) {
           tell_(fmt::format("done {} {} {}", job.id, job.result_sha256,
                             base_name(job.result_file)));
@@ -153,10 +157,10 @@ class Play {
           tell_(fmt::format("failed {} {}", job.id, code_name(job.error->code)));
         }
       }
-      if (all) return {};
+      if (open.empty()) return {};
       std::this_thread::sleep_for(Millis(1));
     }
-    return fail(Code::kTimeout, "the queue did not come to its end");
+    return fail(Code::kTimeout, "the queue did not come to its end:" + open);
   }
 
   Scenario scenario_;

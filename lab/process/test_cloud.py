@@ -48,14 +48,19 @@ class Cloud(Household):
         except OSError:
             return False
 
-    def configure(self, *more, url=None, key=None):
+    def household(self, models, **more):
+        folder = self.dir / "cfg" / "gantry"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(json.dumps({"models": models, **more}))
+
+    def relay(self, *more, url=None, key=None):
         url = url or f"http://127.0.0.1:{self.cloud_port}/v1"
         words = ["gantry-relay", "--listen", "127.0.0.1:${PORT}", "--url", url, "--model", "large",
                  *(key or ["--key-file", self.key_file]), *more]
-        folder = self.dir / "cfg" / "gantry"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(json.dumps({"models": {"far": {
-            "kind": "language", "cmd": " ".join(map(str, words)), "memory": "64MiB"}}}))
+        return {"kind": "language", "cmd": " ".join(map(str, words)), "memory": "64MiB"}
+
+    def configure(self, *more, url=None, key=None):
+        self.household({"far": self.relay(*more, url=url, key=key)})
 
     def test_answers_like_a_model_that_is_here(self):
         self.configure("--spend-max", 1, "--price-in", 1, "--price-out", 2, "--ledger", self.spent)
@@ -100,6 +105,61 @@ class Cloud(Household):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("cannot be reached", done.stderr)
         self.assertEqual(self.ok("run", "micro-minutes", "-p", COMMANDS), MINUTES)
+
+    def chat(self, model, **more):
+        """The daemon's answer: status, headers, body."""
+        body = {"model": model, "messages": [{"role": "user", "content": COMMANDS}],
+                "temperature": 0, **more}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/chat/completions",
+                                         json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as got:
+                return got.status, got.headers, json.load(got)
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, json.load(error)
+
+    def test_what_does_not_fit_here_is_answered_there(self):
+        """The last step of the chain, for what is not private and not denied."""
+        model = {"kind": "language", "cmd": "serve-it --port ${PORT}", "memory": "8GiB",
+                 "cloud": "far"}
+        near = {"kind": "language", "file": str(MODELS / "micro-minutes.gguf"), "cloud": ["far"]}
+        self.household({"big": model, "secret": model, "near": near, "far": self.relay()},
+                       ram_budget="600MiB", cloud_deny=["secret"])
+        self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
+        wait_until(lambda: self.up(f"http://127.0.0.1:{self.port}/health"), 20, "the daemon")
+        status, headers, answer = self.chat("big")
+        self.assertEqual((status, answer["choices"][0]["message"]["content"] + "\n"),
+                         (200, MINUTES))
+        self.assertEqual(headers["X-Gantry-Answered-By"],
+                         f"cloud; host=127.0.0.1:{self.cloud_port}; model=large")
+        self.assertIn("big needs", headers["X-Gantry-Why"])
+        status, headers, answer = self.chat("near")
+        self.assertEqual((status, headers["X-Gantry-Answered-By"]), (200, "cpu; model=near"))
+        self.assertIsNone(headers["X-Gantry-Why"])
+        for name, more, says in (("big", {"private": True}, "a private request does not go to far"),
+                                 ("secret", {}, "do not leave this machine"),
+                                 ("far", {"private": True}, "a private request")):
+            status, headers, answer = self.chat(name, **more)
+            self.assertGreaterEqual(status, 400)
+            self.assertIn(says, answer["error"]["message"])
+        sent = self.wait_for_job(self.ok("submit", "generate", "-m", "big", "-p", COMMANDS).strip())
+        self.assertEqual((sent["state"], sent["device"]), ("done", "cloud"))
+        self.assertEqual(sent["answered_by"][0]["model"], "far")
+        self.assertIn("big needs", sent["answered_by"][0]["why"])
+        kept = self.wait_for_job(self.ok("submit", "generate", "--private", "-m", "big", "-p",
+                                         COMMANDS).strip())
+        self.assertEqual((kept["state"], kept["private"]), ("failed", True))
+        self.assertEqual(kept["answered_by"], [])
+        self.assertEqual(self.ok("run", "--private", "near", "-p", COMMANDS), MINUTES)
+        # A cloud that fails again and again is left alone, and both reasons are told.
+        self.cloud.kill()
+        self.cloud.wait()
+        for _ in range(3):
+            self.assertGreaterEqual(self.chat("big")[0], 500)
+        status, headers, answer = self.chat("big")
+        self.assertIn("big needs", answer["error"]["message"])
+        self.assertIn("far rests", answer["error"]["message"])
 
     def test_https_is_trusted_by_its_certificate_alone(self):
         cert, key = self.dir / "cert.pem", self.dir / "tls.key"

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 import unittest
+import wave
 
 from household import FULL, Household, wait_until
 
@@ -55,6 +56,43 @@ class KillNine(Household):
                 self.assertEqual(page, expected, job_id)
         listed = json.loads(self.ok("jobs", "--json", "-n", "1000"))["data"]
         self.assertEqual(sorted(ids), sorted(j["id"] for j in listed)[1:])
+
+    def long_talk(self, minutes):
+        """A meeting over and over again."""
+        with wave.open(str(self.speech())) as short:
+            kind, sound = short.getparams(), short.readframes(short.getnframes())
+        path = self.dir / "long.wav"
+        with wave.open(str(path), "wb") as long:
+            long.setparams(kind)
+            for _ in range(minutes * 60 * kind.framerate // kind.nframes + 1):
+                long.writeframes(sound)
+        return path
+
+    def test_a_long_transcript_goes_on_behind_its_last_part(self):
+        talk = self.long_talk(8)
+        whole = self.ok("submit", "transcribe", talk).strip()
+        expected = self.results([whole])[whole]
+        self.assertGreater(len(expected["segments"]), 60)
+        job = self.ok("submit", "transcribe", talk).strip()
+        parts = self.state / "jobs" / job / "steps"
+        watchers = []
+        for _ in range(3):
+            kept = len(list(parts.iterdir())) if parts.is_dir() else 0
+            wait_until(lambda have=kept: parts.is_dir() and len(list(parts.iterdir())) > have + 1,
+                       120, "another part of the transcript")
+            self.assertEqual(self.kill("gantryd"), 1)
+            wait_until(lambda: not self.pids("gantry-worker"), 5, "the worker's end")
+            watchers.append(self.start("watch", job, "--json"))  # the next daemon's first client
+            wait_until(lambda: self.pids("gantryd"), 20, "the next daemon")
+        self.assertEqual(self.results([job])[job], expected)
+        resumed = []
+        for watcher in watchers:
+            events = [json.loads(line) for line in watcher.communicate(timeout=60)[0].splitlines()]
+            resumed += [event["at"] for event in events if event.get("type") == "resumed"]
+        # A watcher sees on into the daemon after the one that it began with.
+        resumed = sorted(set(resumed))
+        self.assertEqual(len(resumed), 3, resumed)
+        self.assertGreaterEqual(resumed[0], 30)
 
     def test_workers_die_while_they_work(self):
         talk = self.speech()

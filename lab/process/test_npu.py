@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,7 +38,9 @@ def words(text):
     return {word: n / length for word, n in bag.items()}
 
 
-class Npu(Household):
+class Worker(Household):
+    """A worker of its own for each test, and how to ask it."""
+
     def tearDown(self):
         for process in self.background:
             if process.poll() is None:
@@ -103,6 +106,8 @@ class Npu(Household):
             server.terminate()
             server.wait()
 
+
+class Npu(Worker):
     def test_without_arguments_it_serves_the_shipped_models(self):
         process, health = self.worker()
         self.assertEqual(health["status"], "ok")
@@ -197,6 +202,171 @@ class Npu(Household):
             self.assertLess(max(abs(a - b) for a, b in zip(row["embedding"], case["embedding"])),
                             1e-3)
         self.assertEqual(body["usage"]["prompt_tokens"], sum(case["tokens"] for case in cases))
+
+    def heard(self, path, data, kind):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.npu_port}{path}", data,
+                                         {"Content-Type": kind})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.read().decode()
+
+    @staticmethod
+    def form(**fields):
+        body = b""
+        for name, value in fields.items():
+            body += (f'--XX\r\nContent-Disposition: form-data; name="{name}"'
+                     f'{"; filename=a.wav" if name == "file" else ""}\r\n\r\n').encode()
+            body += (value if isinstance(value, bytes) else value.encode()) + b"\r\n"
+        return body + b"--XX--\r\n"
+
+    @unittest.skipUnless(shutil.which("espeak-ng"), "espeak-ng is not installed")
+    def test_it_hears_what_is_said(self):
+        wav = self.dir / "said.wav"
+        subprocess.run(["espeak-ng", "-v", "en-us", "-w", wav, "turn on the kitchen light"],
+                       check=True)
+        _, health = self.worker(f"ear={MODELS}/micro-asr.bin", "--device", "cpu")
+        self.assertEqual([(m["name"], m["kind"], m["loaded"]) for m in health["models"]],
+                         [("ear", "speech", False)])
+        folder = self.dir / "cfg" / "gantry"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(json.dumps({"models": {
+            "ear": {"file": f"{MODELS}/micro-asr.bin", "encoder": "cpu"}}}))
+        want = json.loads(self.ok("transcribe", wav, "-m", "ear", "--format", "json"))
+        plain = json.loads(self.heard("/transcribe", wav.read_bytes(), "audio/wav"))
+        self.assertEqual(plain["model"], "ear")
+        self.assertEqual(plain["device"], "CPU")
+        self.assertEqual(plain["text"], " ".join(s["text"] for s in want["segments"]))
+        self.assertEqual(len(plain["segments"]), len(want["segments"]))
+        kind = "multipart/form-data; boundary=XX"
+        path = "/v1/audio/transcriptions"
+        said = plain["text"]
+        for form, says in ((self.form(file=wav.read_bytes()), said),
+                           (self.form(file=wav.read_bytes(), model="ear",
+                                      response_format="verbose_json"), '"segments"'),
+                           (self.form(file=wav.read_bytes(), response_format="text"), said),
+                           (self.form(file=wav.read_bytes(), response_format="srt"), "-->"),
+                           (self.form(file=wav.read_bytes(), response_format="vtt"), "WEBVTT")):
+            self.assertIn(says, self.heard(path, form, kind))
+        model = self.get("/health")["models"][0]
+        self.assertEqual((model["loaded"], model["encoder"], model["recordings"]),
+                         (True, "CPU", 6))  # by OpenVINO
+        os.kill(model["pid"], signal.SIGKILL)
+        again = json.loads(self.heard("/transcribe", wav.read_bytes(), "audio/wav"))
+        self.assertEqual(again["text"], said)
+        self.assertEqual(self.get("/health")["models"][0]["restarts"], 1)
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.npu_port}/metrics") as answer:
+            self.assertIn('gantry_npu_recordings_total{model="ear",device="CPU"} 7',
+                          answer.read().decode())
+        self.wrong(404, "/transcribe?model=whisper-1", wav.read_bytes(), "installed: ear")
+        self.wrong(400, "/transcribe", b"#EXTM3U\nfile:///etc/passwd\n", "")
+        self.wrong(400, "/embeddings", {"texts": ["a"], "model": "ear"}, "no embedding model")
+        self.assertFalse(list((self.dir / "run").rglob("*.upload")))
+
+    def test_under_the_daemon_it_is_planned_leased_and_unloaded(self):
+        folder = self.dir / "cfg" / "gantry"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(json.dumps({"models": {
+            "near": {"engine": "openvino", "file": str(MODELS / "micro-embed-en.gguf"),
+                     "options": {"device": "npu,cpu"}},
+            "tiny": {"engine": "openvino", "file": str(ROOT / "npu" / "testdata" / "tiny-bert")}}}))
+        self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
+
+        def up():
+            try:
+                return self.ask("/health", port=self.port)[0] == 200
+            except OSError:
+                return False
+        wait_until(up, 20, "the daemon")
+        status, body = self.ask("/v1/embeddings", {"model": "near", "input": TEXTS}, self.port)
+        self.assertEqual(status, 200, body)
+        self.assertIn("device", body)
+        for row, theirs in zip(body["data"], self.reference(TEXTS)):
+            self.assertLess(max(abs(a - b) for a, b in zip(row["embedding"], theirs)), 1e-3)
+        status, body = self.ask("/v1/embeddings", {"model": "tiny", "input": "hello"}, self.port)
+        self.assertEqual((status, body["model"]), (200, "tiny"), body)
+        running = {row["model"]: row for row in json.loads(self.ok("ps", "--json"))["running"]}
+        for name in "near", "tiny":
+            self.assertEqual(running[name]["state"], "ready")
+            self.assertGreater(running[name]["measured_bytes"], 1 << 20)
+            self.assertGreater(running[name]["predicted_bytes"], running[name]["measured_bytes"])
+            leases = json.loads(self.ok("leases", "--json"))["data"]
+            self.assertEqual([lease["bytes"] for lease in leases if lease["holder"] == name],
+                             [running[name]["predicted_bytes"]])
+        status, body = self.ask("/v1/chat/completions",
+                                {"model": "near", "messages": [{"role": "user", "content": "x"}]},
+                                self.port)
+        self.assertEqual(status, 400, body)
+        os.kill(running["near"]["pid"], signal.SIGKILL)  # it is replaced, if not at once
+        wait_until(lambda: self.ask("/v1/embeddings", {"model": "near", "input": "hello"},
+                                    self.port)[0] == 200, 20, "another worker")
+        self.assertEqual(self.ask("/models/unload", {"model": "near"}, self.port)[0], 200)
+        self.assertEqual(len(self.pids("gantry-npu")), 1, "tiny's alone")
+
+    def configured(self, **keys):
+        folder = self.dir / "cfg" / "gantry"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(json.dumps({"npu_worker": keys}))
+
+    def up(self, port):
+        try:
+            return self.ask("/health", port=port)[0] == 200
+        except OSError:
+            return False
+
+    def row(self):
+        rows = json.loads(self.ok("ps", "--json"))["running"]
+        return next((row for row in rows if row["model"] == "npu-worker"), None)
+
+    def test_the_daemon_keeps_one_running(self):
+        port = free_port()
+        self.configured(port=port, device="cpu", models=["micro-embed-en"])
+        daemon = self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
+        wait_until(lambda: self.up(port), 60, "the worker that the daemon keeps")
+        status, body = self.ask("/embeddings", {"texts": ["open the door"]}, port)
+        self.assertEqual((status, body["model"]), (200, "micro-embed-en"), body)
+        wait_until(lambda: (self.row() or {}).get("state") == "ready", 20, "ready")
+        row = self.row()
+        self.assertGreater(row["measured_bytes"], 1 << 20)
+        self.assertGreater(row["predicted_bytes"], row["measured_bytes"])
+        leases = json.loads(self.ok("leases", "--json"))["data"]
+        self.assertEqual([lease["bytes"] for lease in leases if lease["holder"] == "npu-worker"],
+                         [row["predicted_bytes"]])
+        self.assertIn("npu-worker", self.ok("ps"))
+        self.assertIn(f"listens on http://127.0.0.1:{port}", self.ok("logs", "npu-worker"))
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
+            self.assertIn('model="npu-worker"', answer.read().decode())
+        self.assertNotEqual(self.gantry("unload", "npu-worker").returncode, 0)
+        os.kill(row["pid"], signal.SIGKILL)
+        wait_until(lambda: (self.row() or {}).get("state") == "ready"
+                   and self.row()["pid"] != row["pid"] and self.up(port), 60, "another one")
+        daemon.send_signal(signal.SIGTERM)
+        self.assertEqual(daemon.wait(30), 0)
+        self.assertFalse(self.pids("gantry-npu"))
+        self.assertFalse(self.up(port))
+
+    def test_a_taken_port_is_told_and_tried_again(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.configured(port=port, device="cpu", models=["micro-embed-en"])
+            self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
+            wait_until(lambda: self.up(self.port), 20, "the daemon")
+            wait_until(lambda: (self.row() or {}).get("state") == "resting", 20, "its trouble")
+            self.assertIn(f"{port} is taken", self.row()["waits"])
+            self.assertIn("is taken", self.ok("ps"))
+            self.assertFalse(self.pids("gantry-npu"))
+        wait_until(lambda: self.up(port), 60, "the worker, once the port was free")
+
+    def test_what_is_wrong_with_its_configuration_has_a_place(self):
+        for keys, says in (({"port": 0}, ":1:25"), ({"prot": 1}, "did you mean"),
+                           ({"models": ["nobody"]}, "no model \"nobody\""),
+                           ({"listen": "0.0.0.0"}, "key_file")):
+            self.configured(**keys)
+            check = ("config", "check", self.dir / "cfg" / "gantry" / "config.yaml")
+            done = self.gantry(*check) if "models" not in keys else self.gantry("plan", "micro-asr")
+            self.assertNotEqual(done.returncode, 0, keys)
+            self.assertIn(says, done.stdout + done.stderr)
+            self.assertIn("config.yaml:1:", done.stdout + done.stderr)
 
     def test_what_cannot_be_served(self):
         self.refused(1, "npu-worker", "no-such-model", says="no-such-model")

@@ -11,12 +11,13 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import unittest
 import urllib.error
 import urllib.request
 import wave
 
-from household import ROOT, Household, wait_until
+from household import MODELS, ROOT, Household, wait_until
 
 VOICES = ROOT / "lab" / "voice"
 # Data beside a checkout, where there is any.
@@ -104,13 +105,75 @@ class Voice(Household):
             sound = answer.read()
         # Every character is a tone; blanks between sentences are not said.
         self.assertEqual(len(sound), 2 * 960 * (len(text) - 239))
-        with self.post("/v1/audio/speech", {"model": "tones", "input": text,
-                                            "voice": "low"}) as answer:
+        with self.post("/v1/audio/speech", {"model": "tones", "input": text, "voice": "low",
+                                            "response_format": "wav"}) as answer:
             answer.read(44 + 2 * 960 * 10)  # ten characters: the worker waits with 18 MB of others
             for pid in self.pids("gantry-voice"):
                 os.kill(pid, signal.SIGKILL)
             rest = answer.read()
         self.assertLess(len(rest), len(sound) - 2 * 960 * 10)
+        self.spoken("all is well", "-m", "tones")
+
+    def decoded(self, path, rate):
+        """The samples of a sound file at that rate, by another library than the one that wrote."""
+        raw = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-f", "s16le", "-ac", "1", "-ar",
+                              str(rate), "-"], check=True, capture_output=True).stdout
+        return array.array("h", raw)
+
+    @staticmethod
+    def likeness(want, got, shift_max):
+        """Correlation at the best of all shifts: mp3 begins with its encoder's delay."""
+        def at(shift):
+            pairs = list(zip(want[::7], got[shift::7]))
+            norm = sum(a * a for a, _ in pairs) * sum(b * b for _, b in pairs)
+            return sum(a * b for a, b in pairs) / (norm ** 0.5 or 1)
+        return max(at(shift) for shift in range(shift_max))
+
+    @unittest.skipUnless(shutil.which("ffmpeg"), "ffmpeg is not installed")
+    def test_every_format_is_the_same_sound(self):
+        self.serve()
+        ask = {"model": "tones", "voice": "low", "input": "abc dab."}
+        with self.post("/v1/audio/speech", {**ask, "response_format": "pcm"}) as answer:
+            rate = int(answer.headers["X-Sample-Rate"])
+            want = array.array("h", answer.read())
+        self.assertGreater(len(want), rate // 4)
+        for name, ending, kind, slack in (("mp3", "mp3", "audio/mpeg", 0.3),
+                                          ("flac", "flac", "audio/flac", 0.001),
+                                          ("opus", "ogg", "audio/ogg; codecs=opus", 0.03),
+                                          (None, "mp3", "audio/mpeg", 0.3)):
+            with self.subTest(format=name):
+                asked = {**ask, "response_format": name} if name else ask
+                with self.post("/v1/audio/speech", asked) as answer:
+                    self.assertEqual(answer.headers["Content-Type"], kind)
+                    (self.dir / "api").write_bytes(answer.read())
+                self.ok("speak", ask["input"], "-m", "tones", "--voice", "low", "-o",
+                        self.dir / f"cli.{ending}")
+                for file in (self.dir / "api", self.dir / f"cli.{ending}"):
+                    got = self.decoded(file, rate)
+                    self.assertAlmostEqual(len(got) / rate, len(want) / rate, delta=slack)
+                    self.assertGreater(self.likeness(want, got, 1 if name == "flac" else 3000),
+                                       0.999 if name == "flac" else 0.95)
+                probed = subprocess.run(
+                    ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name,sample_rate",
+                     "-of", "csv=p=0", self.dir / "api"], check=True, capture_output=True,
+                    text=True).stdout.strip()
+                self.assertEqual(probed, f"{name or 'mp3'},{48000 if name == 'opus' else rate}")
+        self.refused(2, "speak", "hello", "-o", self.dir / "x.m4a", says=".mp3, .flac")
+        self.assertFalse((self.dir / "x.m4a").exists())
+        self.assertFalse(self.pids("gantry-encode"))
+
+    @unittest.skipUnless(shutil.which("ffmpeg"), "ffmpeg is not installed")
+    def test_encoded_sound_comes_while_the_rest_is_not_made(self):
+        self.serve()
+        text = " ".join(f"This is sentence number {i} of a long text." for i in range(240))
+        for name in ("mp3", "flac", "opus"):
+            with self.post("/v1/audio/speech", {"model": "tones", "input": text, "voice": "low",
+                                                "response_format": name}) as answer:
+                self.assertTrue(answer.read(2_000))
+                for pid in self.pids("gantry-encode"):
+                    os.kill(pid, signal.SIGKILL)
+                (self.dir / "cut").write_bytes(answer.read())
+            self.assertFalse(self.pids("gantry-encode"))
         self.spoken("all is well", "-m", "tones")
 
     def test_wrong_requests_are_answered_and_nothing_else_happens(self):
@@ -123,6 +186,7 @@ class Voice(Household):
                 ({"input": "x\u0007y"}, 400, "control characters"),
                 ({"input": "hello", "speed": 9}, 400, "0.25 to 4"),
                 ({"input": "hello", "response_format": "midi"}, 400, "response_format"),
+                ({"input": "hello", "response_format": "aac"}, 400, "mp3, flac, opus, wav or pcm"),
                 ({"input": "hello", "voice": "nobody"}, 404, "there are low, high"),
                 ({"input": "hello", "model": "nobody"}, 404, "tones"),
                 ({"input": "hello", "model": "who"}, 400, "/v1/audio/diarization")):
@@ -157,6 +221,36 @@ class Voice(Household):
         self.assertFalse((self.dir / "x.wav").exists())
         self.assertFalse(self.pids("gantry-voice"))
         self.spoken("all is well", "-m", "tones")  # the daemon, and its queue
+
+    def test_a_gguf_voice_sounds_the_same_whatever_streams(self):
+        self.same_sound("pocket-gguf", "make_speaker.py", 48_000)  # a second at least
+
+    def test_a_voice_that_writes_codes_sounds_the_same_whatever_streams(self):
+        self.same_sound("qwen3tts-gguf", "make_talker.py", 3_840)  # a frame at least
+
+    def same_sound(self, engine, script, least):
+        model, sound = self.dir / "voice.gguf", self.dir / "voice-sound.gguf"
+        subprocess.run(["/usr/bin/python3", "-B", ROOT / "lab/stream" / script, model, sound],
+                       check=True)
+        presets = ("light", "moderate", "balanced", "aggressive", "extreme")
+        config = CONFIG + f"""
+  whole: {{engine: {engine}, file: {model}, options: {{projector: {sound}}}}}
+  wrong: {{engine: {engine}, file: {MODELS}/micro-minutes.gguf, options: {{projector: {sound}}}}}
+"""
+        for preset in presets:
+            config += f"""
+  {preset}:
+    {{engine: {engine}, file: {model}, options: {{projector: {sound}, stream: {preset}}}}}
+"""
+        (self.dir / "cfg" / "gantry" / "config.yaml").write_text(config)
+        text = "No."
+        whole = self.spoken(text, "-m", "whole").read_bytes()
+        self.assertGreater(len(whole), least)
+        for preset in presets:
+            self.assertEqual(self.spoken(text, "-m", preset).read_bytes(), whole, preset)
+        self.assertEqual(self.spoken("no", "-m", "tones").read_bytes()[:4], b"RIFF")
+        done = self.gantry("speak", text, "-m", "wrong", "-o", self.dir / "x.wav")
+        self.assertIn("no Pocket TTS model", done.stderr)
 
     def two_speakers(self):
         """Three stretches of two voices that even a stand-in tells apart."""

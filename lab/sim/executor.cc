@@ -12,7 +12,7 @@ Result<void> use_session(World& world, Session& session, Millis time, const http
   const int pid = session.worker().pid();
   if (SimProcess* process = world.find(pid)) ++process->users;
   Result<std::vector<Segment>> done =
-      session.worker().transcribe(std::to_string(time.count()), cancel,
+      session.worker().transcribe({std::to_string(time.count())}, cancel,
                                   [&](const Segment&, Progress) { meanwhile(); });
   if (SimProcess* process = world.find(pid); process != nullptr && process->users > 0) {
     --process->users;

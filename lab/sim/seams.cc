@@ -273,9 +273,9 @@ Result<void> SimWorker::ready(const http::Cancel& cancel) {
 }
 
 Result<std::vector<Segment>> SimWorker::transcribe(
-    const std::string& wav, const http::Cancel& cancel,
+    const Hearing& hearing, const http::Cancel& cancel,
     const std::function<void(const Segment&, Progress)>& on_segment) {
-  for (Millis left{std::stoi(wav)}; left > Millis{0};) {
+  for (Millis left{std::stoi(hearing.wav)}; left > Millis{0};) {
     if (cancel) return gantry::fail(Code::kCancelled, "cancelled");
     if (stopped_) return gantry::fail(Code::kWorkerFailed, model_ + " was stopped");
     if (Result<void> there = alive(); !there) return gantry::fail(there.error());

@@ -108,9 +108,9 @@ class SimWorker final : public Worker {
   int pid() const override { return pid_; }
   [[nodiscard]] Result<void> ready(const http::Cancel& cancel) override;
   const http::Address& address() const override { return address_; }
-  // `wav` is how many milliseconds it takes.
+  // The wav is how many milliseconds it takes.
   [[nodiscard]] Result<std::vector<Segment>> transcribe(
-      const std::string& wav, const http::Cancel& cancel,
+      const Hearing& hearing, const http::Cancel& cancel,
       const std::function<void(const Segment&, Progress)>& on_segment) override;
   [[nodiscard]] Result<void> alive() override;
   void stop() override;

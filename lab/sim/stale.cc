@@ -21,7 +21,7 @@ void Simulation::attack(Store& store, const Claim& claim, Token stale) {
   expect_conflict(store.finish(id, stale, "result.stale", "00", now), "a result", stale);
   expect_conflict(store.fail_job(id, stale, error, now), "a failure", stale);
   expect_conflict(store.unclaim(id, stale), "giving back", stale);
-  expect_conflict(store.set_device(id, stale, "stale"), "a device", stale);
+  expect_conflict(store.set_device(id, stale, "stale", "[]"), "a device", stale);
   expect_conflict(store.add_checkpoint(id, stale, {"step 0", "stale", "00"}), "a checkpoint",
                   stale);
   const Result<JobState> retried = store.retry(id, stale, error, "", now);

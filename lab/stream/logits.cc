@@ -3,11 +3,11 @@
 //     logits --model FILE --FLAG VALUE... ACTION[=VALUE]...
 //
 // Each context follows the script of actions: prompt=N and decode=N (tokens of each sequence),
-// image=FILE, clear (the memory), context (freed, and a new one), abort=N (the next action, after N
-// polls), seconds=N (decode that long), wait (for a line on stdin), memory and statistics (of the
-// plugin). What happens is told on stdout, one JSON object per line; rows of logits (or embeddings)
-// go to OUT.k as raw floats.
-// A failing action does not end the script: the status tells.
+// image=FILE, speak=N (frames of sound; each one by another speaker), clear (the memory), context
+// (freed, and a new one), abort=N (the next action, after N polls), seconds=N (decode that long),
+// wait (for a line on stdin), memory and statistics (of the plugin). What happens is told on
+// stdout, one JSON object per line; rows of logits (or embeddings, or samples) go to OUT.k as raw
+// floats. A failing action does not end the script: the status tells.
 #include "llama.h"
 
 #include <malloc.h>
@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -39,6 +40,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr int kLoadFailed = 4;
 constexpr int kImageBatch = 512;
+constexpr size_t kVoiceSamples = 24'000;  // a second of the voice to be like
 constexpr int kNoRow = -100, kNoProjector = -101, kNoPicture = -102, kRoundsDiffer = -103,
               kNoContext = -104;
 
@@ -117,6 +119,10 @@ struct Watch {
   }
 };
 
+struct FreeSound {
+  void operator()(mtmd_helper_gen_audio* sound) const { mtmd_helper_gen_audio_free(sound); }
+};
+
 // One context and its script; lives on one thread.
 class Runner {
  public:
@@ -141,6 +147,9 @@ class Runner {
   int decode(int steps);
   int decode_for(int64_t seconds);
   int image(const std::string& path);
+  int speak(int frames);
+  llama_token likeliest_code() const;
+  bool open_projector();
   int feed(llama_batch& batch);
   void keep_row(const float* row);
   int keep_pooled();
@@ -153,6 +162,7 @@ class Runner {
   std::mutex* print_;
   llama_context* context_ = nullptr;
   mtmd_context* vision_ = nullptr;
+  int speakers_ = 0;  // who have spoken
   FILE* file_ = nullptr;
   Watch watch_;
   Checksum sum_;
@@ -213,6 +223,7 @@ void Runner::follow() {
     const auto start = Clock::now();
     const bool measured = action.name == "prompt" || action.name == "decode" ||
                           action.name == "image" || action.name == "seconds" ||
+                          action.name == "speak" ||
                           action.name == "context";
     const int status = act(action);
     if (!measured) continue;
@@ -228,6 +239,7 @@ int Runner::act(const Action& action) {
   if (action.name == "decode") return decode(static_cast<int>(action.number));
   if (action.name == "seconds") return decode_for(action.number);
   if (action.name == "image") return image(action.value);
+  if (action.name == "speak") return speak(static_cast<int>(action.number));
   if (action.name == "clear") {
     if (llama_get_memory(context_) != nullptr) llama_memory_clear(llama_get_memory(context_), true);
     position_.assign(position_.size(), 0);
@@ -366,8 +378,8 @@ int Runner::decode_for(int64_t seconds) {
   return 0;
 }
 
-// The picture, then a question about it, through the projector.
-int Runner::image(const std::string& path) {
+bool Runner::open_projector() {
+  if (vision_ != nullptr) return true;
   mtmd_context_params params = mtmd_context_params_default();
   params.use_gpu = options_.layers > 0;
   params.print_timings = false;
@@ -375,8 +387,77 @@ int Runner::image(const std::string& path) {
   params.n_threads = options_.threads;
   params.flash_attn_type =
       options_.flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
-  if (vision_ == nullptr) vision_ = mtmd_init_from_file(options_.projector.c_str(), model_, params);
-  if (vision_ == nullptr) return kNoProjector;
+  vision_ = mtmd_init_from_file(options_.projector.c_str(), model_, params);
+  return vision_ != nullptr;
+}
+
+// Of a backbone that writes the first code of each frame; of others nothing is asked.
+llama_token Runner::likeliest_code() const {
+  constexpr llama_token kCodes = 2048;
+  if (mtmd_gen_audio_get_info(vision_).type != MTMD_GEN_AUDIO_TYPE_QWEN3TTS) {
+    return LLAMA_TOKEN_NULL;
+  }
+  const llama_vocab* vocab = llama_model_get_vocab(model_);
+  const float* logits = llama_get_logits_ith(context_, -1);
+  llama_token first = 0;
+  while (std::string_view(llama_vocab_get_text(vocab, first)) != "<|codec_0|>") ++first;
+  return static_cast<llama_token>(
+      std::max_element(logits + first, logits + first + kCodes) - logits);
+}
+
+// A sentence in the voice of another pitch each time; samples are rows of one number.
+int Runner::speak(int frames) {
+  if (!open_projector()) return kNoProjector;
+  width_ = 1;
+  const int speaker = speakers_++;
+  std::vector<float> voice(kVoiceSamples);
+  for (size_t i = 0; i < voice.size(); ++i) {
+    voice[i] = 0.3F * std::sin(0.02F * static_cast<float>(speaker + 1) * static_cast<float>(i));
+  }
+  mtmd_bitmap* reference = mtmd_bitmap_init_from_audio(voice.size(), voice.data());
+  const std::string text = "Speaker " + std::string(1, static_cast<char>('a' + speaker)) +
+                           " has something to say, and says it.";
+  const std::unique_ptr<mtmd_helper_gen_audio, FreeSound> owner(
+      mtmd_helper_gen_audio_init(context_, vision_));
+  mtmd_helper_gen_audio* sound = owner.get();
+  if (sound == nullptr) return kNoProjector;
+  mtmd_helper_gen_audio_inp input{};
+  input.prompt = text.c_str();
+  input.prompt_len = text.size();
+  if (mtmd_support_audio(vision_)) input.speaker_ref = reference;
+  input.top_p = 1;
+  input.seed = static_cast<uint32_t>(7 + speaker);
+  input.out_type = MTMD_HELPER_GEN_AUDIO_OUTTYPE_PCM;
+  int status = mtmd_helper_gen_audio_set_input(sound, &input);
+  mtmd_bitmap_free(reference);
+  for (int left = 1; status == 0 && left > 0;) {
+    left = mtmd_helper_gen_audio_step_prompt(sound, options_.batch);
+    if (left < 0) status = left;
+  }
+  const float* state = status == 0 ? llama_get_embeddings_ith(context_, -1) : nullptr;
+  bool stop = false;
+  for (int i = 0; status == 0 && i < frames && state != nullptr && !stop; ++i) {
+    const float* next = nullptr;
+    status = mtmd_helper_gen_audio_step_gen(sound, likeliest_code(), state, &next, &stop);
+    state = next;
+  }
+  int32_t rate = 0;
+  const char* data = nullptr;
+  size_t bytes = 0;
+  if (status == 0) {
+    status = mtmd_helper_gen_audio_get_output(sound, &rate, &data, &bytes, nullptr);
+  }
+  if (status != 0) return status;
+  sum_.add(data, bytes);
+  if (file_ != nullptr) std::fwrite(data, 1, bytes, file_);
+  rows_ += bytes / sizeof(float);
+  llama_memory_clear(llama_get_memory(context_), true);
+  return bytes == 0 ? kNoRow : 0;
+}
+
+// The picture, then a question about it, through the projector.
+int Runner::image(const std::string& path) {
+  if (!open_projector()) return kNoProjector;
   const mtmd_helper_bitmap_wrapper picture = mtmd_helper_bitmap_init_from_file(
       vision_, path.c_str(), false, mtmd_helper_init_opt_default());
   if (picture.bitmap == nullptr) return kNoPicture;

@@ -24,7 +24,7 @@ bool read_action(const std::string& word, Options* options) {
   const size_t equals = word.find('=');
   action.name = word.substr(0, equals);
   if (equals != std::string::npos) action.value = word.substr(equals + 1);
-  const std::string_view counted[] = {"prompt", "decode", "abort", "seconds"};
+  const std::string_view counted[] = {"prompt", "decode", "abort", "seconds", "speak"};
   for (const std::string_view name : counted) {
     if (action.name == name && !read_number(action.value, 1 << 30, &action.number)) return false;
     if (action.name == name) return options->script.push_back(action), true;

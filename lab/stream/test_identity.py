@@ -7,6 +7,7 @@ moved; and the last class shows that these tests can fail.
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 import unittest
 
@@ -59,6 +60,24 @@ class Architectures(StreamTest):
                          script=f"prompt=24 decode={length}")
                     for length in (10, 30, 90)
                     for preset, kept in presets.items() if FULL or kept in (20, 12, 4)])
+
+    def test_speech(self):
+        """Sound itself: Pocket TTS's and Qwen3-TTS's pipelines in llama.cpp, one, two and four
+        speakers, three lengths, by every preset; not a sample differs."""
+        presets = {"light": 20, "moderate": 16, "balanced": 12, "aggressive": 8, "extreme": 4}
+        cases = []
+        for maker, plugins in (
+                ("make_speaker.py", [({"PRESET": name}, kept) for name, kept in presets.items()]),
+                ("make_talker.py", [(streamed(kept), kept) for kept in (0, 3, 7)])):
+            model, sound = self.dir / f"{maker}.gguf", self.dir / f"{maker}-sound.gguf"
+            subprocess.run(["/usr/bin/python3", "-B", ROOT / "lab/stream" / maker, model, sound],
+                           check=True)
+            scripts = [" ".join([f"speak={frames}"] * speakers)
+                       for speakers, frames in ((1, 4), (1, 10), (2, 10), (4, 10), (1, 30))]
+            cases += [dict(model=model, plugin=plugin, resident=kept, script=script,
+                           shared={"embeddings": 1, "projector": sound})
+                      for script in scripts for plugin, kept in plugins]
+        self.check(cases)
 
     def test_micro_models(self):
         """Ours are so small that all of their weights stay; nothing may change."""

@@ -1,7 +1,7 @@
 // Lines out of pieces.
-#include "npu/stream_lines.h"
+#include "http/stream_lines.h"
 
-namespace gantry {
+namespace gantry::http {
 
 std::vector<std::string> StreamLines::feed(std::string_view piece) {
   constexpr std::string_view kData = "data: ";
@@ -18,4 +18,4 @@ std::vector<std::string> StreamLines::feed(std::string_view piece) {
   return out;
 }
 
-}  // namespace gantry
+}  // namespace gantry::http

@@ -1,9 +1,9 @@
 // However the pieces are cut.
-#include "npu/stream_lines.h"
+#include "http/stream_lines.h"
 
 #include <gtest/gtest.h>
 
-namespace gantry {
+namespace gantry::http {
 namespace {
 
 TEST(StreamLines, AnyCutGivesTheSame) {
@@ -28,4 +28,4 @@ TEST(StreamLines, ALineHasALimit) {
 }
 
 }  // namespace
-}  // namespace gantry
+}  // namespace gantry::http

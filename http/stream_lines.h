@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace gantry {
+namespace gantry::http {
 
 class StreamLines {
  public:
@@ -17,4 +17,4 @@ class StreamLines {
   std::string pending_;
 };
 
-}  // namespace gantry
+}  // namespace gantry::http

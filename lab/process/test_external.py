@@ -1,0 +1,105 @@
+"""Engines for sound by command, served by engines/serve.py around real ones, and servers that break
+their word."""
+
+import json
+import pathlib
+import shutil
+import unittest
+import wave
+
+from household import BIN, ROOT, Household, wait_until
+from test_listen import SAID, VOICES, say
+
+PYTHON = "/usr/bin/python3 -B"
+SERVE = f"{PYTHON} {ROOT}/engines/serve.py"
+BAD = f"{PYTHON} {pathlib.Path(__file__).parent}/bad_audio_server.py"
+EARS = (f"{SERVE} gantry-voice --port ${{PORT}} --program {BIN}/gantry-voice --model paraformer "
+        f"--set model={VOICES}/ear_paraformer.onnx --set tokens={VOICES}/ear_paraformer.txt")
+
+CONFIG = f"""
+models:
+  ears:
+    kind: speech
+    cmd: {EARS}
+    memory: 200MiB
+  mouth:
+    kind: voice
+    cmd: {SERVE} espeak-ng --port ${{PORT}}
+    memory: 100MiB
+    voices: {{anna: en-us+f3, joe: en-gb}}
+  who:
+    kind: diarization
+    cmd: >-
+      {SERVE} gantry-voice --port ${{PORT}} --program {BIN}/gantry-voice --model pyannote
+      --set model={VOICES}/seg_energy.onnx --set embedding={VOICES}/spk_stats.onnx
+    memory: 300MiB
+    speakers: 2
+"""
+for how in ("garbage", "hang", "die", "dies-later", "ends"):
+    CONFIG += f"""
+  {how}: {{kind: speech, cmd: '{BAD} ${{PORT}} {how}', memory: 50MiB, options: {{test_s: 1.5}}}}
+"""
+CONFIG += f"""
+  mute: {{kind: voice, cmd: '{BAD} ${{PORT}} garbage', memory: 50MiB}}
+"""
+
+
+class External(Household):
+    def setUp(self):
+        super().setUp()
+        folder = self.dir / "cfg" / "gantry"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(CONFIG)
+        self.talk = self.dir / "talk.wav"
+        self.starts = say(self.talk, SAID)
+
+    def serve(self):
+        self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
+        wait_until(lambda: self.gantry("ps").returncode == 0, 20, "the daemon")
+
+    def test_an_engine_by_command_is_a_model_like_the_others(self):
+        self.serve()
+        page = json.loads(self.ok("transcribe", self.talk, "-m", "ears", "--format", "json"))
+        self.assertEqual([s["text"] for s in page["segments"]], SAID)
+        for segment, start in zip(page["segments"], self.starts):
+            self.assertAlmostEqual(segment["start"], start, delta=0.15)
+        turns = json.loads(self.ok("diarize", self.talk, "-m", "who", "--format", "json"))["turns"]
+        self.assertEqual(turns[0]["speaker"], 0)
+        self.assertAlmostEqual(turns[0]["start"], self.starts[0], delta=0.3)
+        running = {m["model"]: m for m in json.loads(self.ok("ps", "--json"))["running"]}
+        self.assertEqual((running["ears"]["kind"], running["who"]["kind"]),
+                         ("speech", "diarization"))
+        self.assertGreater(running["ears"]["measured_bytes"], 10 << 20)
+
+    @unittest.skipUnless(shutil.which("espeak-ng"), "espeak-ng is not installed")
+    def test_a_voice_by_command_speaks(self):
+        out = self.dir / "out.wav"
+        self.ok("speak", "Turn on the light. Stop the radio.", "-m", "mouth", "--voice", "joe",
+                "-o", out)
+        with wave.open(str(out)) as sound:
+            self.assertEqual((sound.getnchannels(), sound.getframerate()), (1, 22050))
+            self.assertGreater(sound.getnframes(), 22050)
+        self.refused(1, "speak", "hello", "-m", "mouth", "--voice", "nobody", "-o", out,
+                     says="there are anna, joe")
+
+    def test_one_that_breaks_its_word_is_none(self):
+        self.serve()
+        for model, words in (("garbage", "did not pass its test"),
+                             ("hang", "did not answer in time"), ("die", "die"),
+                             ("ends", "no such weights")):
+            done = self.gantry("transcribe", self.talk, "-m", model)
+            self.assertIn(done.returncode, (1, 4), f"{model}: {done.stdout}{done.stderr}")
+            self.assertIn(words, done.stderr)
+            self.assertFalse(self.pids("bad_audio_server"), model)
+        done = self.gantry("speak", "hello", "-m", "mute", "-o", self.dir / "x.wav")
+        self.assertIn("did not pass its test", done.stderr)
+        # It passed, and ended at the recording: the job fails, the next one has a new worker.
+        for _ in range(2):
+            done = self.gantry("transcribe", self.talk, "-m", "dies-later")
+            self.assertIn(done.returncode, (1, 4), done.stderr)
+            self.assertIn("dies-later", done.stderr)
+        self.assertEqual(self.ok("transcribe", self.talk, "-m", "ears").splitlines(), SAID)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,31 @@
+// Speech recognition by sherpa-onnx's models. One recording at a time.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "voice/options.h"
+#include "worker/speech_protocol.h"
+
+namespace gantry {
+
+// Longest piece at once: what whisper takes, and a length at which the others still do well.
+constexpr Millis kListenWindow{28'000};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  // Of a 16 kHz mono wav, cut at silences; a segment for each piece with words. Its confidence is 1
+  // where the engine tells none. Ends with kCancelled after the piece in which `cancel` is set.
+  [[nodiscard]] virtual Result<SpeechDone> listen(
+      const Hearing& hearing, const std::atomic<bool>& cancel,
+      const std::function<void(const SpeechProgress&)>& tell) = 0;
+};
+
+// A model that is none may end the process: run it in one that may end.
+[[nodiscard]] Result<std::unique_ptr<Listener>> load_listener(const VoiceOptions& options);
+
+}  // namespace gantry
