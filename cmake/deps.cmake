@@ -8,7 +8,8 @@
 # each vendor's own name.
 
 include(${PROJECT_SOURCE_DIR}/.cache/deps.cmake OPTIONAL RESULT_VARIABLE GANTRY_DEPS_FILE)
-foreach(part LLAMA WHISPER OPENVINO GGML_OPENVINO OPENVINO_TOKENIZERS SHERPA_ONNX SILERO_VAD)
+foreach(part LLAMA WHISPER OPENVINO GGML_OPENVINO OPENVINO_TOKENIZERS SHERPA_ONNX SILERO_VAD
+        MOONSHINE_TINY_EN)
   if(NOT GANTRY_DEPS_FILE OR NOT EXISTS "${GANTRY_${part}_PREFIX}")
     message(FATAL_ERROR "the dependencies are not installed (run: ./run --setup)")
   endif()
