@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Tests of deps/fetch with archives of a few bytes and recipes that build nothing; no network."""
 
+import contextlib
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -167,6 +169,19 @@ class FetchTest(unittest.TestCase):
             self.assertFalse(Path(f"/proc/{marker.read_text().strip()}").exists())
             self.assertEqual((self.prefixes(), list((self.cache / "work").glob("*"))), ([], []))
             marker.unlink()
+
+    def test_interruption_at_any_moment(self):
+        self.recipe("low.cpp", "sleep 600\n")
+        chooser = random.Random()
+        for _ in range(20):
+            process = self.start()
+            time.sleep(chooser.uniform(0, 0.4))
+            process.send_signal(signal.SIGTERM)
+            process.communicate()
+            self.assertIn(process.returncode, (128 + signal.SIGTERM, -signal.SIGTERM))
+            for command in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    self.assertNotIn(f"{self.folder}".encode(), command.read_bytes())
 
     def test_two_at_once_build_once(self):
         count, release = self.folder / "count", self.folder / "release"

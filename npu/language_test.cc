@@ -37,6 +37,17 @@ class LanguageTest : public ::testing::Test {
     return out;
   }
 
+  // SIGSTOP works some time after it was sent: until then a thread may close or take a connection.
+  static bool stopped(int pid) {
+    for (const auto& task :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+      std::ifstream file(task.path() / "stat");
+      const std::string stat((std::istreambuf_iterator<char>(file)), {});
+      if (stat.find(") T ") == stat.npos) return false;
+    }
+    return true;
+  }
+
   // How many ends of unix sockets the test's processes have.
   size_t sockets() const {
     std::ifstream table("/proc/net/unix");
@@ -147,6 +158,7 @@ TEST_F(LanguageTest, ADeviceThatIsLostWhileItComputesCostsNoAnswer) {
   // Stopped it is connected to, and does not answer.
   const int pid = model.status().pid;
   ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  while (!stopped(pid)) std::this_thread::yield();
   const size_t before = sockets();
   std::thread killer([&] {
     while (sockets() <= before) std::this_thread::yield();
