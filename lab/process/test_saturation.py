@@ -107,10 +107,10 @@ class Saturation(Household):
         finally:
             link.close()
 
-    def client(self, number):
+    def client(self, number, kinds):
         chooser = random.Random(SEED * 100 + number)
         while not self.over.is_set():
-            kind = chooser.choice(self.kinds)
+            kind = chooser.choice(kinds)
             give_up = chooser.random() < 0.05
             try:
                 status = self.ask(kind, give_up)
@@ -119,6 +119,19 @@ class Saturation(Household):
             self.answers[kind[0], status] += 1
             if not give_up and status not in (*kind[4], 503):
                 self.wrong.append((kind[0], status))
+
+    def saturate(self, kinds, meanwhile):
+        """All clients at work until `meanwhile` has returned."""
+        self.over.clear()
+        threads = [threading.Thread(target=self.client, args=(i, kinds)) for i in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        try:
+            meanwhile()
+        finally:
+            self.over.set()
+            for thread in threads:
+                thread.join()
 
     def roles(self):
         """What each kind of process holds now."""
@@ -146,18 +159,19 @@ class Saturation(Household):
             except OSError:
                 return False
         wait_until(awake, 120, "one answer of each kind")
-        threads = [threading.Thread(target=self.client, args=(i,)) for i in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
+        # What all clients ask for at once is computed together: shapes that a mixture of requests
+        # would come to one by one, each with a buffer of its own.
+        for kind in self.kinds:
+            self.saturate([kind], lambda: time.sleep(2))
         series = collections.defaultdict(list)
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            for role, values in self.roles().items():
-                series[role].append(values)
-            self.over.wait(SECONDS / 150)
-        self.over.set()
-        for thread in threads:
-            thread.join()
+
+        def look():
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                for role, values in self.roles().items():
+                    series[role].append(values)
+                time.sleep(SECONDS / 150)
+        self.saturate(self.kinds, look)
         print(dict(self.answers), flush=True)
         self.assertEqual(self.wrong, [])
         for kind in self.kinds:
