@@ -146,14 +146,17 @@ Result<void> add_catalogue(Os& os, Config* config) {
   return {};
 }
 
+bool has_name(const Config& config, std::string_view name) {
+  return std::ranges::any_of(config.models, [&](const ModelConfig& model) {
+    return model.name == name ||
+           std::ranges::find(model.aliases, name) != model.aliases.end();
+  });
+}
+
 // A bare machine speaks: the voice without a model, where it is installed.
 void add_espeak(Os& os, Config* config) {
   constexpr const char* kName = "espeak";
-  for (const ModelConfig& model : config->models) {
-    if (model.name == kName || std::ranges::find(model.aliases, kName) != model.aliases.end()) {
-      return;
-    }
-  }
+  if (has_name(*config, kName)) return;
   std::string rest = env_or(os, "PATH", "/usr/local/bin:/usr/bin:/bin");
   while (!rest.empty()) {
     const size_t end = std::min(rest.find(':'), rest.size());
@@ -171,12 +174,7 @@ void add_espeak(Os& os, Config* config) {
 
 // A bare machine tells speakers apart, where the files lie beside the program.
 void add_speakers(Os& os, Config* config) {
-  for (const ModelConfig& model : config->models) {
-    if (model.name == kSpeakersModel ||
-        std::ranges::find(model.aliases, kSpeakersModel) != model.aliases.end()) {
-      return;
-    }
-  }
+  if (has_name(*config, kSpeakersModel)) return;
   const std::string dir = dir_name(os.self_exe());
   ModelConfig model;
   model.name = kSpeakersModel;
@@ -202,6 +200,21 @@ void add_silero(Os& os, Config* config) {
   model.file = join_path(dir_name(os.self_exe()), "silero_vad.onnx");
   model.voice.engine = kSileroEngine;
   config->models.push_back(std::move(model));
+}
+
+// The recogniser of English that the set-up fetches, where it lies beside the program.
+void add_moonshine(Os& os, Config* config) {
+  const std::string dir = join_path(dir_name(os.self_exe()), kMoonshineModel);
+  ModelConfig model;
+  model.name = kMoonshineModel;
+  model.kind = "speech";
+  model.file = join_path(dir, "encoder_model.ort");
+  model.voice.engine = kMoonshineEngine;
+  model.voice.options = {{"merged_decoder", join_path(dir, "decoder_model_merged.ort")},
+                         {"tokens", join_path(dir, "tokens.txt")}};
+  if (!has_name(*config, model.name) && os.stat(model.file)) {
+    config->models.push_back(std::move(model));
+  }
 }
 
 Result<void> read_api_key(Os& os, const std::string& path, Config* config) {
@@ -375,6 +388,7 @@ Result<Config> load_config(Os& os, const std::string& file,
   config.models_dir = with_home(os, config.models_dir);
   if (auto done = add_catalogue(os, &config); !done) return fail(done.error());
   add_espeak(os, &config);
+  add_moonshine(os, &config);
   add_speakers(os, &config);
   add_silero(os, &config);
   if (auto done = finish_models(os, &config); !done) return fail(done.error());

@@ -148,6 +148,27 @@ TEST(VoiceConfig, WhereItsFilesAreSpeakersAreToldApart) {
   }
 }
 
+TEST(VoiceConfig, ARecogniserBesideTheProgramIsAModel) {
+  FakeOs os;
+  os.exe = "/opt/gantry/bin/gantryd";
+  const std::string dir = "/opt/gantry/bin/moonshine-tiny-en/";
+  os.files[dir + "encoder_model.ort"] = "weights";
+  const auto config = load_config(os, "", {});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->models.size(), 1U);
+  EXPECT_EQ(config->models[0].name, "moonshine-tiny-en");
+  EXPECT_EQ(config->models[0].kind, "speech");
+  EXPECT_EQ(config->models[0].file, dir + "encoder_model.ort");
+  const std::vector<std::pair<std::string, std::string>> options = {
+      {"merged_decoder", dir + "decoder_model_merged.ort"}, {"tokens", dir + "tokens.txt"}};
+  EXPECT_EQ(config->models[0].voice.options, options);
+  os.files["/f.yaml"] = "models:\n  ear: {file: a.bin, aliases: [moonshine-tiny-en]}\n";
+  const auto own = load_config(os, "/f.yaml", {});
+  ASSERT_TRUE(own) << own.error().message;
+  ASSERT_EQ(own->models.size(), 1U);  // a declared one of that name takes its place
+  EXPECT_EQ(own->models[0].name, "ear");
+}
+
 TEST(VoiceConfig, ADetectorComesWithWhoeverAsksForIt) {
   FakeOs os;
   os.exe = "/opt/gantry/bin/gantryd";

@@ -78,7 +78,7 @@ constexpr VoiceEngine kEngines[] = {
     {"streaming-paraformer", "speech", kStreamingParaformer},
     {"sense-voice", "speech", kSenseVoice},
     {"whisper", "speech", kWhisper},
-    {"moonshine", "speech", kMoonshine}};
+    {kMoonshineEngine, "speech", kMoonshine}};
 
 }  // namespace
 

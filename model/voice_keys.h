@@ -30,6 +30,8 @@ constexpr std::string_view kDiarizationEngine = "pyannote";
 constexpr std::string_view kSpeakersModel = "speakers";  // the name of ours
 constexpr std::string_view kSileroEngine = "silero";  // where somebody speaks, not who
 constexpr std::string_view kSileroModel = "silero-vad";  // the name of ours
+constexpr std::string_view kMoonshineEngine = "moonshine";
+constexpr std::string_view kMoonshineModel = "moonshine-tiny-en";  // the name of ours
 
 // Options of a command that serves sound; `test_s`: for its answer at start-up.
 std::span<const VoiceKey> command_keys();

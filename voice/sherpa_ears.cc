@@ -103,7 +103,7 @@ SherpaOnnxOfflineRecognizerConfig offline_config(const VoiceOptions& o) {
                  .tail_paddings = static_cast<int32_t>(o.number("tail_paddings", -1)),
                  .enable_token_timestamps = 0,
                  .enable_segment_timestamps = 1};
-  } else if (o.engine == "moonshine") {
+  } else if (o.engine == kMoonshineEngine) {
     m.moonshine = {.preprocessor = o.text("preprocessor"),
                    .encoder = o.text("encoder"),
                    .uncached_decoder = o.text("uncached_decoder"),

@@ -70,6 +70,32 @@ TEST(SherpaEars, APartIsWhatWasSaid) {
   }
 }
 
+// Version 2, with weights that were trained: a person reads Beckett.
+TEST(SherpaEars, MoonshineHearsEnglish) {
+  const std::string share = GANTRY_MOONSHINE, folder = share + "/moonshine-tiny-en/";
+  const auto ears =
+      load_ears({.engine = "moonshine",
+                 .values = {{"encoder", folder + "encoder_model.ort"},
+                            {"merged_decoder", folder + "decoder_model_merged.ort"},
+                            {"tokens", folder + "tokens.txt"}}});
+  ASSERT_TRUE(ears) << ears.error().message;
+  const std::string wav = slurp(share + "/beckett.wav");
+  const auto* samples = reinterpret_cast<const int16_t*>(wav.data() + 44);
+  std::vector<float> sound;
+  for (size_t i = 0; i < (wav.size() - 44) / 2; ++i) {
+    sound.push_back(static_cast<float>(samples[i]) / 32768.0F);
+  }
+  const auto parts = (*ears)->hear(sound);
+  ASSERT_TRUE(parts) << parts.error().message;
+  ASSERT_EQ(parts->size(), 1U);
+  for (const char* words : {"tried", "no matter", "try again", "fail again", "fail better"}) {
+    EXPECT_NE(parts->front().text.find(words), std::string::npos) << parts->front().text;
+  }
+  const auto hush = (*ears)->hear(std::vector<float>(16'000));
+  ASSERT_TRUE(hush);
+  EXPECT_TRUE(hush->empty() || hush->front().text.size() < 20);
+}
+
 TEST(SherpaEars, NoiseBetweenWordsIsLess) {
   const TestFolder folder;
   const std::string bytes = gtcrn();

@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN", ROOT / "build" / "bin"))
 MODELS = ROOT / "models"
 FULL = bool(os.environ.get("GANTRY_TEST_FULL"))
+PATIENCE = 4  # limits are for a quiet machine; on a busy one nothing is wrong before this many
 
 
 def free_port():
@@ -29,6 +30,7 @@ def free_port():
 
 def wait_until(condition, seconds=30, what="condition"):
     """Polls until the condition holds; its value is returned."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
@@ -36,6 +38,15 @@ def wait_until(condition, seconds=30, what="condition"):
             return value
         time.sleep(0.02)
     raise AssertionError(f"{what} did not come true in {seconds} s")
+
+
+def kill(pid):
+    """kill -9; whether it was still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Household(unittest.TestCase):
@@ -63,13 +74,14 @@ class Household(unittest.TestCase):
                        f"the end of {list(self.processes().values())}")
         finally:
             for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
             shutil.rmtree(self.dir, ignore_errors=True)
 
     def gantry(self, *args, timeout=120, **options):
         """Runs `gantry ARGS` to its end."""
-        return subprocess.run([BIN / "gantry", *map(str, args)], env=self.env, timeout=timeout,
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
+        return subprocess.run([BIN / "gantry", *map(str, args)], env=self.env, text=True,
+                              timeout=timeout * PATIENCE, capture_output=True,
+                              stdin=subprocess.DEVNULL, **options)
 
     def start(self, *args, program="gantry", **options):
         """Starts a program of ours in the background."""

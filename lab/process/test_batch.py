@@ -5,11 +5,10 @@ import json
 import os
 import random
 import shutil
-import signal
 import time
 import unittest
 
-from household import FULL, Household, make_meeting, wait_until
+from household import FULL, Household, kill, make_meeting, wait_until
 
 JOBS = 200 if FULL else 20
 INTERRUPTED = 50 if FULL else 5
@@ -63,10 +62,10 @@ class Batch(Household):
         workers = self.pids("llama-server") + self.pids("speech --model")
         if workers and running and chooser.random() < 0.3 and running[0]["id"] not in spared:
             spared.update(job["id"] for job in running)
-            os.kill(chooser.choice(workers), signal.SIGKILL)
+            kill(chooser.choice(workers))
         else:
             for pid in self.pids("gantryd"):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
 
     def test_killed_under_its_work(self):
         print(f"seed {SEED} (GANTRY_TEST_SEED)", flush=True)

@@ -8,7 +8,7 @@ import time
 import unittest
 import wave
 
-from household import FULL, Household, wait_until
+from household import FULL, Household, kill, wait_until
 
 SEED = int(os.environ.get("GANTRY_TEST_SEED", time.time_ns() % 1_000_000))
 
@@ -21,10 +21,7 @@ class KillNine(Household):
 
     def kill(self, word):
         """kill -9 of every process whose command holds the word; how many there were."""
-        pids = self.pids(word)
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        return len(pids)
+        return sum(map(kill, self.pids(word)))
 
     def results(self, ids):
         """Results of ended jobs without what may differ between runs (seconds, bytes)."""
@@ -98,10 +95,11 @@ class KillNine(Household):
         talk = self.speech()
         ids = self.ok("submit", "transcribe", *[talk] * 3).split()
         killed = 0
-        for _ in range(4):
+        while killed < 2:  # one that has done all is killed idle
+            wait_until(lambda: self.pids("speech --model"), 30, "a worker")
             time.sleep(self.random.uniform(0.05, 0.5))
             killed += self.kill("speech --model")
-            if killed >= 2:
+            if all(self.job(job_id)["state"] == "done" for job_id in ids):
                 break
         self.assertGreater(killed, 0)
         for job_id in ids:

@@ -10,7 +10,7 @@ import time
 import unittest
 import urllib.request
 
-from household import Household, wait_until
+from household import Household, kill, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
@@ -154,7 +154,7 @@ class Queue(Household):
         self.assertEqual(self.wait_for_job(ids[0])["state"], "done")
         self.assertEqual(self.job(ids[1])["state"], "paused")
         for pid in self.pids("gantryd"):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         self.assertEqual(self.job(ids[1])["state"], "paused")
         self.refused(1, "pause", ids[0], says="done")
         self.refused(1, "retry", ids[1], says="has not ended")
@@ -283,7 +283,7 @@ class WithDevice(Household):
         self.assertIn("sleep", self.ok("leases"))
         # The next daemon keeps to it.
         for pid in self.pids("gantryd"):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         self.ok("jobs")
         self.assertEqual(self.leases()[0]["pid"], held.pid)
         end, start = (datetime.datetime.fromisoformat(lease[at]) for at in ("deadline", "since"))

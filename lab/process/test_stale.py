@@ -15,7 +15,7 @@ import struct
 import time
 import unittest
 
-from household import FULL, Household, wait_until
+from household import FULL, Household, kill, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
@@ -61,7 +61,7 @@ class Stale(Household):
     def restart(self):
         """Ends the daemon without a word; the next command starts another."""
         for pid in self.pids("gantryd"):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         wait_until(lambda: not self.pids("gantryd"), 20, "the daemon's end")
         self.seen["restarted"] += 1
 

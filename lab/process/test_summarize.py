@@ -2,13 +2,11 @@
 right minutes are known, a daemon killed half way, and what is no text."""
 
 import json
-import os
 import random
-import signal
 import sys
 import unittest
 
-from household import FULL, ROOT, Household, wait_until
+from household import FULL, ROOT, Household, kill, wait_until
 
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "demo" / "meeting"), str(ROOT / "models" / "recipes")]
@@ -55,7 +53,7 @@ class Summarize(Household):
         for done in (0.1, 0.3, 0.6):
             wait_until(lambda least=done: self.job(job)["progress"] >= least, 60, f"{done} of it")
             for pid in self.pids("gantryd"):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
             self.gantry("jobs")  # starts the next daemon
         ended = self.wait_for_job(job)
         self.assertEqual((ended["state"], ended["attempts"]), ("done", 4))

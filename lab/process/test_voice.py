@@ -6,7 +6,6 @@ well a voice sounds or how well speakers are told apart.
 
 import array
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -17,7 +16,7 @@ import urllib.error
 import urllib.request
 import wave
 
-from household import MODELS, ROOT, Household, wait_until
+from household import MODELS, ROOT, Household, kill, wait_until
 
 VOICES = ROOT / "lab" / "voice"
 # Data beside a checkout, where there is any.
@@ -109,7 +108,7 @@ class Voice(Household):
                                             "response_format": "wav"}) as answer:
             answer.read(44 + 2 * 960 * 10)  # ten characters: the worker waits with 18 MB of others
             for pid in self.pids("gantry-voice"):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
             rest = answer.read()
         self.assertLess(len(rest), len(sound) - 2 * 960 * 10)
         self.spoken("all is well", "-m", "tones")
@@ -171,7 +170,7 @@ class Voice(Household):
                                                 "response_format": name}) as answer:
                 self.assertTrue(answer.read(2_000))
                 for pid in self.pids("gantry-encode"):
-                    os.kill(pid, signal.SIGKILL)
+                    kill(pid)
                 (self.dir / "cut").write_bytes(answer.read())
             self.assertFalse(self.pids("gantry-encode"))
         self.spoken("all is well", "-m", "tones")
