@@ -19,8 +19,8 @@ namespace {
 using nlohmann::json;
 
 constexpr Bytes kKeyFileMax = KiB(4);
-// Where CAM++ hears two people: of six real voices, stretches of three seconds of one were 0.17 to
-// 0.60 apart, and of two 0.81 at least.
+// Where CAM++ hears two people: of four real voices, stretches of three seconds of one were 0.17 to
+// 0.60 apart, and of two 0.81 at least (docs/voices.md).
 constexpr double kSpeakersThreshold = 0.7;
 
 std::string env_or(Os& os, const std::string& name, const std::string& otherwise) {

@@ -24,8 +24,8 @@ PromptStyle prompt_style(std::string_view model) {
 }
 
 std::string part_line(PromptStyle style, const Segment& segment) {
-  if (style == PromptStyle::kMicro) return segment.text;  // it was taught lines without names
   const std::string who = segment.speaker ? speaker_name(*segment.speaker) + ": " : "";
+  if (style == PromptStyle::kMicro) return who + segment.text;
   return fmt::format("[{}] {}{}", short_time(segment.start), who, segment.text);
 }
 
