@@ -109,12 +109,14 @@ struct SpeakerFlags {
   std::string model;
 
   void add_to(CLI::App* command) {
-    auto* count = command->add_option("--speakers", speakers, "Tell so many speakers apart")
-                      ->check(CLI::Range(1U, kSpeakersMax));
+    auto* count = command->add_option("--speakers", speakers,
+                                      "Tell so many speakers apart; 0: find out how many")
+                      ->check(CLI::Range(0U, kSpeakersMax));
     command->add_option("--threshold", threshold, "Tell speakers of such a distance apart, 0 to 2")
         ->check(CLI::Range(0.0, kSpeakerThresholdMax))
         ->excludes(count);
-    command->add_option("--diarization", model, "With this model (default: the first one)");
+    command->add_option("--diarization", model,
+                        "With this model (default: the first configured one, or speakers)");
   }
   bool wanted() const { return speakers || threshold || !model.empty(); }
   void set(nlohmann::json* params) const {

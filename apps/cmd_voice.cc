@@ -251,9 +251,10 @@ void add_voice_commands(CLI::App& app, CliContext& context) {
   command = app.add_subcommand("diarize", "Who spoke when in a recording");
   command->add_option("file", who.file, "The recording")->required();
   command->add_option("-m,--model", who.model,
-                      "Model of kind diarization (default: the first one)");
-  auto* speakers = command->add_option("--speakers", who.speakers, "How many there are")
-                       ->check(CLI::Range(1U, kSpeakersMax));
+                      "Model of kind diarization (default: the first configured one, or speakers)");
+  auto* speakers = command->add_option("--speakers", who.speakers,
+                                       "How many there are; 0: find out how many")
+                       ->check(CLI::Range(0U, kSpeakersMax));
   command->add_option("--threshold", who.threshold, "Distance between two speakers, 0 to 2")
       ->check(CLI::Range(0.0, kSpeakerThresholdMax))
       ->excludes(speakers);

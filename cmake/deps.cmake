@@ -9,7 +9,7 @@
 
 include(${PROJECT_SOURCE_DIR}/.cache/deps.cmake OPTIONAL RESULT_VARIABLE GANTRY_DEPS_FILE)
 foreach(part LLAMA WHISPER OPENVINO GGML_OPENVINO OPENVINO_TOKENIZERS SHERPA_ONNX SILERO_VAD
-        MOONSHINE_TINY_EN)
+             MOONSHINE_TINY_EN PYANNOTE_SEGMENTATION CAMPPLUS PYANNOTE_SAMPLE)
   if(NOT GANTRY_DEPS_FILE OR NOT EXISTS "${GANTRY_${part}_PREFIX}")
     message(FATAL_ERROR "the dependencies are not installed (run: ./run --setup)")
   endif()
@@ -47,5 +47,6 @@ find_package(Boost REQUIRED)            # Boost::headers (Beast, Asio)
 
 if(GANTRY_TESTS)
   add_test(NAME deps.fetch COMMAND ${PROJECT_SOURCE_DIR}/deps/fetch_test.py)
-  set_tests_properties(deps.fetch PROPERTIES TIMEOUT 120)
+  add_test(NAME deps.campplus COMMAND ${PROJECT_SOURCE_DIR}/deps/campplus_test.py)
+  set_tests_properties(deps.fetch deps.campplus PROPERTIES TIMEOUT 120)
 endif()

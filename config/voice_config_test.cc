@@ -121,6 +121,33 @@ TEST(VoiceConfig, WhereEspeakIsInstalledItIsAVoice) {
   EXPECT_TRUE(load_config(os, "", {})->models.empty());
 }
 
+TEST(VoiceConfig, WhereItsFilesAreSpeakersAreToldApart) {
+  FakeOs os;
+  os.exe = "/opt/gantry/bin/gantryd";
+  os.files["/opt/gantry/bin/campplus.onnx"] = "weights";
+  EXPECT_TRUE(load_config(os, "", {})->models.empty());  // one of two is none
+  os.files["/opt/gantry/bin/pyannote_segmentation.onnx"] = "weights";
+  const auto config = load_config(os, "", {});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->models.size(), 1U);
+  EXPECT_EQ(config->models[0].name, "speakers");
+  EXPECT_EQ(config->models[0].kind, "diarization");
+  EXPECT_EQ(config->models[0].voice.engine, "pyannote");
+  EXPECT_EQ(config->models[0].file, "/opt/gantry/bin/pyannote_segmentation.onnx");
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(config->models[0].voice.options,
+            (Pairs{{"embedding", "/opt/gantry/bin/campplus.onnx"}}));
+  for (const char* taken : {"  speakers: {kind: diarization, file: a, embedding: b}\n",
+                            "  who: {kind: diarization, file: a, embedding: b, "
+                            "aliases: [speakers]}\n"}) {
+    os.files["/f.yaml"] = std::string("models:\n") + taken;
+    const auto own = load_config(os, "/f.yaml", {});
+    ASSERT_TRUE(own) << own.error().message;
+    ASSERT_EQ(own->models.size(), 1U);
+    EXPECT_EQ(own->models[0].file, "/a");
+  }
+}
+
 TEST(VoiceConfig, ARecogniserBesideTheProgramIsAModel) {
   FakeOs os;
   os.exe = "/opt/gantry/bin/gantryd";

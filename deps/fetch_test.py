@@ -138,6 +138,18 @@ class FetchTest(unittest.TestCase):
         added = [name for name in self.prefixes() if name not in before]
         self.assertEqual([name.split("-")[0] for name in added], ["high.cpp", "low.cpp"])
 
+    def test_change_of_a_script_rebuilds_its_own_archive(self):
+        script = self.deps / "recipes" / "high.py"
+        script.write_text("first")
+        self.archives[1]["scripts"] = ["deps/recipes/high.py"]
+        self.write_lock()
+        self.fetch()
+        before = self.prefixes()
+        script.write_text("second")
+        self.fetch()
+        added = [name for name in self.prefixes() if name not in before]
+        self.assertEqual([name.split("-")[0] for name in added], ["high.cpp"])
+
     def test_damaged_archive_is_not_used(self):
         (self.cache / "downloads" / "low.cpp.tar.gz").write_bytes(b"not what it should be")
         status, out, err = self.fetch()

@@ -27,6 +27,7 @@ constexpr std::string_view kEspeakEngine = "espeak-ng";
 constexpr std::string_view kGgufVoiceEngine = "pocket-gguf", kQwenVoiceEngine = "qwen3tts-gguf";
 bool is_gguf_voice(std::string_view engine);
 constexpr std::string_view kDiarizationEngine = "pyannote";
+constexpr std::string_view kSpeakersModel = "speakers";  // the name of ours
 constexpr std::string_view kSileroEngine = "silero";  // where somebody speaks, not who
 constexpr std::string_view kSileroModel = "silero-vad";  // the name of ours
 constexpr std::string_view kMoonshineEngine = "moonshine";

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "model/voice_keys.h"
 #include "pipe/params.h"
 #include "pipe/speakers.h"
 
@@ -75,17 +76,16 @@ Result<std::optional<SpeakerParams>> speaker_params(const nlohmann::json& params
   return SpeakerParams{*model, *wish};
 }
 
-Result<std::string> model_of_kind(ForemanClient& foreman, const std::string& wanted,
-                                  std::string_view kind, std::string_view last) {
+Result<std::string> diarization_model(ForemanClient& foreman, const std::string& wanted) {
   if (!wanted.empty()) return wanted;
-  std::string otherwise;
+  std::string ours;
   for (const ModelStatus& model : foreman.models()) {
-    if (model.kind != kind) continue;
-    if (model.name != last) return model.name;
-    otherwise = model.name;
+    if (model.kind != "diarization") continue;
+    if (model.name != kSpeakersModel) return model.name;
+    ours = model.name;
   }
-  if (!otherwise.empty()) return otherwise;
-  return fail(Code::kNotFound, "there is no model of kind " + std::string(kind),
+  if (!ours.empty()) return ours;
+  return fail(Code::kNotFound, "there is no model of kind diarization",
               "declare one under `models:` in the configuration, see docs/voices.md");
 }
 
@@ -98,7 +98,7 @@ Result<std::vector<SpeakerTurn>> diarized(Steps& steps, JobContext& context,
   }
   Result<std::string> wav = steps.decoded(file);
   if (!wav) return fail(wav.error());
-  Result<std::string> model = model_of_kind(context.foreman(), params.model, "diarization");
+  Result<std::string> model = diarization_model(context.foreman(), params.model);
   if (!model) return fail(model.error());
   std::vector<SpeakerTurn> turns;
   const auto work = [&](Session& session) -> Result<void> {

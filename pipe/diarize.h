@@ -16,17 +16,16 @@ namespace gantry {
 // The params "speakers" (a number; 0: by the threshold), "threshold" and "diarization" (a model's
 // name) of jobs that may tell speakers apart; nothing where none of them is there.
 struct SpeakerParams {
-  std::string model;  // empty: the first one of kind diarization
+  std::string model;  // empty: diarization_model
   SpeakerWish wish;
 };
 inline constexpr std::string_view kSpeakerKeys[] = {"speakers", "threshold", "diarization"};
 [[nodiscard]] Result<std::optional<SpeakerParams>> speaker_params(const nlohmann::json& params);
 
-// `wanted`, or the first model of that kind but for `last`, which comes when there is no other.
-// kNotFound: there is none.
-[[nodiscard]] Result<std::string> model_of_kind(ForemanClient& foreman, const std::string& wanted,
-                                                std::string_view kind,
-                                                std::string_view last = {});
+// `wanted`, or the first one of kind diarization; ours comes when there is no other. kNotFound:
+// there is none.
+[[nodiscard]] Result<std::string> diarization_model(ForemanClient& foreman,
+                                                    const std::string& wanted);
 
 // The turns of a recording; kept as a checkpoint.
 [[nodiscard]] Result<std::vector<SpeakerTurn>> diarized(Steps& steps, JobContext& context,

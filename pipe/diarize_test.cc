@@ -47,6 +47,18 @@ TEST_F(DiarizeTest, TurnsByTheFirstModelOfItsKind) {
   EXPECT_FALSE(context_->went_back);
 }
 
+TEST_F(DiarizeTest, OursComesWhenThereIsNoOther) {
+  foreman_.known = {model("speakers", "diarization"), model("who", "diarization")};
+  ASSERT_TRUE(run("diarize", "{}"));
+  EXPECT_EQ(foreman_.opened, std::vector<std::string>{"who"});
+  foreman_.opened.clear();
+  foreman_.known = {model("a", "voice"), model("speakers", "diarization")};
+  ASSERT_TRUE(run("diarize", "{}"));
+  ASSERT_TRUE(run("transcribe", R"({"speakers":0})"));
+  EXPECT_EQ(foreman_.opened.front(), "speakers");
+  EXPECT_EQ(foreman_.opened.back(), "speakers");
+}
+
 TEST_F(DiarizeTest, WhatIsKeptIsNotDoneAgain) {
   ASSERT_TRUE(run("diarize", "{}"));
   const auto kept = context_->kept;

@@ -219,8 +219,7 @@ Result<std::string> render_page(std::string_view result_json) {
   }
   out += "\n## Transcript\n\n";
   for (const Segment& s : *heard) {
-    out += fmt::format("{:>7}  {}{}\n", short_time(s.start),
-                       s.low_confidence ? kLowConfidenceMark : "", s.text);
+    out += fmt::format("{:>7}  {}\n", short_time(s.start), line_of(s));
   }
   return out;
 }

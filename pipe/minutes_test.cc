@@ -134,6 +134,18 @@ TEST(RenderMinutes, APageSaysWhatIsNotToBeTrusted) {
   EXPECT_NE(doubtful.find("0:00.0  stop the radio"), std::string::npos) << doubtful;
 }
 
+TEST(RenderMinutes, APageSaysWhoSpokeWhereThatIsKnown) {
+  const auto page = render_minutes(
+      R"({"minutes":"- radio: stopped","transcript":[)"
+      R"({"start":0,"end":1,"text":"stop the radio","speaker":1},)"
+      R"({"start":2,"end":3,"text":"mumble","speaker":0,"low_confidence":true},)"
+      R"({"start":4,"end":5,"text":"yes"}]})");
+  ASSERT_TRUE(page);
+  EXPECT_NE(page->find("0:00.0  speaker 2: stop the radio\n"), std::string::npos) << *page;
+  EXPECT_NE(page->find("0:02.0  speaker 1: (?) mumble\n"), std::string::npos) << *page;
+  EXPECT_NE(page->find("0:04.0  yes\n"), std::string::npos) << *page;
+}
+
 TEST(RenderMinutes, DamagedResultsAreErrors) {
   EXPECT_FALSE(render_minutes(""));
   EXPECT_FALSE(render_minutes("{\"minutes\":3}"));

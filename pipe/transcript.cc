@@ -15,11 +15,6 @@ namespace {
 double seconds(Millis time) { return static_cast<double>(time.count()) / 1000.0; }
 double thousandths(double value) { return std::round(value * 1000) / 1000; }
 
-std::string line_of(const Segment& s) {
-  const std::string text = s.low_confidence ? std::string(kLowConfidenceMark) + s.text : s.text;
-  return s.speaker ? speaker_name(*s.speaker) + ": " + text : text;
-}
-
 std::optional<double> number_in(const nlohmann::json& object, const char* key) {
   if (!object.is_object() || !object.contains(key) || !object[key].is_number()) return {};
   return object[key].get<double>();
@@ -57,6 +52,11 @@ std::string cue_lines(std::span<const Segment> segments, bool numbered, char mar
 }
 
 }  // namespace
+
+std::string line_of(const Segment& s) {
+  const std::string text = s.low_confidence ? std::string(kLowConfidenceMark) + s.text : s.text;
+  return s.speaker ? speaker_name(*s.speaker) + ": " + text : text;
+}
 
 std::string timestamp(Millis time, char decimal_mark) {
   const int64_t ms = std::max<int64_t>(0, time.count());

@@ -28,6 +28,9 @@ nlohmann::json segments_json(std::span<const Segment> segments);
                                                     std::string_view format,
                                                     std::string_view file = {});
 
+// What is said, behind "speaker N: " and the mark where they belong.
+std::string line_of(const Segment& segment);
+
 std::string timestamp(Millis time, char decimal_mark);  // "01:02:03,456"
 std::string short_time(Millis time);                    // "1:02.3", for people
 

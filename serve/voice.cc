@@ -222,7 +222,7 @@ http::Response turns_response(const Upload& upload, const std::vector<SpeakerTur
 
 http::Response diarize(Call& call, const Upload& upload) {
   Api& api = call.api;
-  auto model = model_of_kind(api.foreman, upload.model, "diarization");
+  auto model = diarization_model(api.foreman, upload.model);
   if (!model) return error_response(api_error(model.error()));
   const Spool spool(api.os, api.options.spool_dir, api.clock);
   if (const auto error = spool.decode(decoder_of(api.foreman), upload.file, call.exchange.gone())) {

@@ -14,23 +14,32 @@ GTCRN = {"model_type": "gtcrn", "sample_rate": "16000", "version": "1", "n_fft":
          "inter_cache_shape": "2,1,33,16"}
 
 
+def varint(value):
+    """A number of a protobuf message: seven bits a byte, the low ones first."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
 def field(number, content):
-    """A length-delimited field of a protobuf message."""
-    head, values = bytearray(), [number << 3 | 2, len(content)]
-    for value in values:
-        while value > 127:
-            head.append(value & 127 | 128)
-            value >>= 7
-        head.append(value)
-    return bytes(head) + content
+    """A field of a protobuf message: of bytes or text, or a number that is not negative."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    content = content.encode() if isinstance(content, str) else content
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def properties_of(properties):
+    """As a ModelProto holds them: 14 is metadata_props."""
+    return b"".join(field(14, field(1, key) + field(2, value)) for key, value in properties.items())
 
 
 def add_properties(source, target, properties):
-    """A message's fields may stand anywhere, so that these go to the end: 14 is metadata_props."""
+    """A message's fields may stand anywhere, so that these go to the end."""
     data = pathlib.Path(source).read_bytes()
-    for key, value in properties.items():
-        data += field(14, field(1, key.encode()) + field(2, value.encode()))
-    pathlib.Path(target).write_bytes(data)
+    pathlib.Path(target).write_bytes(data + properties_of(properties))
 
 
 if __name__ == "__main__":
