@@ -352,7 +352,7 @@ def read_config(path):
     kind = page.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise Failure("unsupported", f"{path}: no graph is known for the model_type "
-                      f"{str(kind)[:80]!r}, but for {', '.join(sorted(FAMILIES))}", EXPORT)
+                      f"{repr(kind)[:80]}, but for {', '.join(sorted(FAMILIES))}", EXPORT)
     family = FAMILIES[kind]
     numbers = []
     for key, most in family["numbers"].items():
@@ -371,7 +371,7 @@ def read_config(path):
     act = page.get(family["act"], "gelu")
     if not isinstance(act, str) or act not in ACTIVATIONS:
         raise Failure("unsupported", f"{path}: no graph is known for {family['act']} "
-                      f"{str(act)[:80]!r}", EXPORT)
+                      f"{repr(act)[:80]}", EXPORT)
     config["act"] = ACTIVATIONS[act]
     config["epsilon"] = page.get(family["epsilon"], 1e-12)
     if not isinstance(config["epsilon"], float) or not 0 < config["epsilon"] < 1:
