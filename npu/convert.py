@@ -164,7 +164,7 @@ class OnnxOriginal:
         try:
             return self.session.run(self.outputs, feeds)
         except Exception as error:
-            raise Failure("corrupt", f"{self.file} cannot be computed: {cause_of(error)}",
+            raise Failure("corrupt", f"the model cannot be computed: {cause_of(error)}",
                           "take the whole folder again: its tokens and its weights have to belong "
                           "together") from error
 

@@ -231,7 +231,13 @@ class Convert(Worker):
                 (copy / "config.json").write_text(json.dumps(page))
             return change
 
+        def other_words(copy):
+            page = json.loads((copy / "tokenizer.json").read_text())
+            page["model"]["vocab"]["open"] = 5000
+            (copy / "tokenizer.json").write_text(json.dumps(page))
+
         for words, change in [
+                ("the model cannot be computed", other_words),
                 ("no graph is known for the model_type 'llama'", says(model_type="llama")),
                 ("no graph is known for the model_type None", says(model_type="gone")),
                 ("num_hidden_layers is 1000000000, not 1 to 512",
