@@ -201,8 +201,9 @@ class Convert(Worker):
         for how, bits in [("safetensors", "f32"), ("sharded", "f32"), ("torch", "f32"),
                           ("torch-sharded", "f32"), ("safetensors", "f16"), ("torch", "f16"),
                           ("safetensors", "bf16"), ("torch", "bf16")]:
-            report = json.loads(self.convert(self.folder("mpnet", how, bits), "--weights", "f32",
-                                             "--json").stdout)
+            folder = self.folder("mpnet", how, bits)
+            source = folder / "model.safetensors" if how == "safetensors" else folder
+            report = json.loads(self.convert(source, "--weights", "f32", "--json").stdout)
             made.setdefault(bits, {})[how] = (
                 pathlib.Path(report["out"]) / "openvino_model.bin").read_bytes()
         for bits, files in made.items():
