@@ -24,7 +24,8 @@ constexpr const char* kExamples =
     "      whisper.cpp look for them\n"
     "  gantry convert whisper ggml-base.en.bin -o /srv/models/base.xml --json\n"
     "  gantry convert bge-small-en-v1.5\n"
-    "      makes bge-small-en-v1.5-openvino from the folder's ONNX file, for gantry npu-worker\n"
+    "      makes bge-small-en-v1.5-openvino from the folder's ONNX file or from its weights\n"
+    "      (BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, MPNet), for gantry npu-worker\n"
     "  gantry convert model.onnx --weights int4 -o /srv/models/small\n"
     "Nothing is left behind unless the result does what the original does.\n";
 
@@ -92,7 +93,9 @@ void add_convert(CLI::App& app, CliContext& context) {
   convert_command->footer(kExamples);
   ConvertFlags& flags = context.keep<ConvertFlags>();
   FolderOrder& folder = flags.folder;
-  convert_command->add_option("MODEL", folder.source, "A folder with an ONNX file, or the file");
+  convert_command->add_option("MODEL", folder.source,
+                              "A folder with an ONNX file or a sentence encoder's weights, or "
+                              "the file");
   convert_command->add_option("-o,--out", folder.out, "The folder to make (MODEL-openvino)");
   convert_command->add_option("--weights", folder.weights, "auto: int8 where it loses little")
       ->check(CLI::IsMember({"auto", "f32", "f16", "int8", "int4"}))

@@ -2,6 +2,7 @@
 #include "apps/convert_folder.h"
 
 #include <csignal>
+#include <string_view>
 
 #include "apps/convert_program.h"
 #include "apps/paths.h"
@@ -49,7 +50,9 @@ Result<FolderOrder> complete(Os& os, FolderOrder order) {
   if (Result<FileInfo> there = os.stat(order.source); !there) return fail(there.error());
   if (order.out.empty()) {
     std::string stem = order.source;
-    if (stem.ends_with(".onnx")) stem.resize(stem.size() - 5);
+    for (const std::string_view end : {".onnx", ".safetensors"}) {
+      if (stem.ends_with(end)) stem.resize(stem.size() - end.size());
+    }
     order.out = stem + "-openvino";
   }
   order.out = absolute_path(order.out);

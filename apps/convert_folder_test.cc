@@ -28,6 +28,7 @@ TEST(ConvertFolder, NothingIsReplacedUnasked) {
   std::filesystem::remove_all(dir);
   std::filesystem::create_directories(dir + "/model");
   std::ofstream(dir + "/m.onnx") << "x";
+  std::ofstream(dir + "/m.safetensors") << "x";
   FolderOrder order;
   order.cache = dir + "/cache";
   order.source = dir + "/none";
@@ -35,6 +36,8 @@ TEST(ConvertFolder, NothingIsReplacedUnasked) {
   order.source = dir + "/model/";
   EXPECT_EQ(complete(*os, order)->out, dir + "/model-openvino");
   order.source = dir + "/m.onnx";
+  EXPECT_EQ(complete(*os, order)->out, dir + "/m-openvino");
+  order.source = dir + "/m.safetensors";
   EXPECT_EQ(complete(*os, order)->out, dir + "/m-openvino");
   std::filesystem::create_directories(dir + "/m-openvino");
   EXPECT_EQ(complete(*os, order).error().code, Code::kConflict);

@@ -1,10 +1,10 @@
 """A model made ready for OpenVINO: an ONNX file, or a folder as Hugging Face has them.
 
-Called by `gantry convert` as `python3 -I -c <this text>`, with a JSON order as the first line of
-stdin. First the system's Python makes an environment with the packages that deps/lock.json names
-by hash, once for all conversions; then this program goes on inside it. Each line of stdout is one
-JSON object: {"step": words}, at the end {"report": ...} or {"error": {"code", "message",
-"remedy"}}.
+Called by `gantry convert` as `python3 -I -c <onnx_export.py and this text>`, with a JSON order as
+the first line of stdin. First the system's Python makes an environment with the packages that
+deps/lock.json names by hash, once for all conversions; then this program goes on inside it. Each
+line of stdout is one JSON object: {"step": words}, at the end {"report": ...} or {"error": {"code",
+"message", "remedy"}}.
 
 What is made lies beside its place under another name until it has been compared with the
 original, so that what is found there has been compared. Both ends of the comparison are other
@@ -31,6 +31,7 @@ COSINE_MIN = {"f32": 0.99999, "f16": 0.9999, "int8": 0.99, "int4": 0.95}
 TEXTS = ["open the door", "Please switch the lights off, it is late.", "call", "Zebra 42!",
          "Größe, naïve café: 12,5 %", "数字 and words 混ざる", "emoji 👍🏽 and\ttabs\n\nlines",
          "the meeting is at noon and everybody has to bring the report with them " * 6]
+SAMPLE_MAX = 128  # tokens of a sample
 LEFT_OVER = re.compile(r"\.(.+)\.partial-(\d+)$")
 CARRIED = ("config.json", "tokenizer_config.json", "sentence_bert_config.json", "modules.json",
            "1_Pooling/config.json", "special_tokens_map.json", "preprocessor_config.json")
@@ -115,8 +116,10 @@ def environment(order):
 
 
 def find_source(given):
-    """The folder of the model and its ONNX file."""
+    """The folder of the model and its ONNX file, or where its weights begin."""
     path = Path(given)
+    if path.is_file() and is_weights(path):
+        return path.parent, path
     if path.is_file():
         return (path.parent.parent if path.parent.name == "onnx" else path.parent), path
     for name in ("onnx/model.onnx", "model.onnx"):
@@ -124,8 +127,10 @@ def find_source(given):
             return path, path / name
     if not path.is_dir():
         raise Failure("not_found", f"{path} is not there", "name an ONNX file or a model's folder")
-    raise Failure("not_found", f"{path} has neither onnx/model.onnx nor model.onnx",
-                  "take the folder with its ONNX file, or export one: `optimum-cli export onnx`")
+    if weights := weights_beside(path):
+        return path, weights
+    raise Failure("not_found", f"{path} has neither onnx/model.onnx nor model.onnx, and no weights "
+                  f"({', '.join(WEIGHT_FILES)})", "take the whole folder of the model")
 
 
 def output_kind(outputs):
@@ -140,7 +145,7 @@ def output_kind(outputs):
 class OnnxOriginal:
     """Computed by ONNX Runtime."""
 
-    def __init__(self, file):
+    def __init__(self, file, tokens_max):
         import onnxruntime
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
@@ -153,10 +158,15 @@ class OnnxOriginal:
                           ) from error
         self.inputs = [(i.name, i.type, i.shape) for i in self.session.get_inputs()]
         self.outputs = output_kind([(o.name, len(o.shape)) for o in self.session.get_outputs()])
-        self.file = file
+        self.file, self.tokens_max = file, tokens_max
 
     def run(self, feeds):
-        return self.session.run(self.outputs, feeds)
+        try:
+            return self.session.run(self.outputs, feeds)
+        except Exception as error:
+            raise Failure("corrupt", f"the model cannot be computed: {cause_of(error)}",
+                          "take the whole folder again: its tokens and its weights have to belong "
+                          "together") from error
 
     def converted(self):
         import openvino
@@ -167,8 +177,8 @@ def text_feeds(original, tokenizer):
     """The sample texts, alone and together, as the original's inputs."""
     names = [name for name, _, _ in original.inputs]
     for texts in [[text] for text in TEXTS] + [TEXTS[:4]]:
-        rows = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="np",
-                         return_token_type_ids="token_type_ids" in names)
+        rows = tokenizer(texts, padding=True, truncation=True, max_length=original.tokens_max,
+                         return_tensors="np", return_token_type_ids="token_type_ids" in names)
         yield {name: rows[name].astype("int64") for name in names if name in rows}, \
             rows["attention_mask"]
 
@@ -320,15 +330,19 @@ def sync(folder):
 
 def work(order):
     begun = time.monotonic()
-    folder, onnx = find_source(order["source"])
+    folder, source = find_source(order["source"])
     out = Path(order["out"])
     clear_left_overs(out.parent)
     into = out.parent / f".{out.name}.partial-{os.getpid()}"
     older = out.parent / f".{out.name}-older.partial-{os.getpid()}"
     into.mkdir()
     try:
+        onnx, tokens_max = source, SAMPLE_MAX
+        if is_weights(source):
+            say(step=f"writing the graph of {source}")
+            onnx, tokens_max = export_onnx(source, into / "original")
         say(step=f"loading {onnx}")
-        original = OnnxOriginal(onnx)
+        original = OnnxOriginal(onnx, min(tokens_max, SAMPLE_MAX))
         names = [name for name, _, _ in original.inputs]
         tokenizer = load_tokenizer(folder) if "input_ids" in names else None
         if "input_ids" in names and tokenizer is None:
@@ -336,12 +350,13 @@ def work(order):
                           "take the whole folder of the model")
         checked = convert_tokenizer(tokenizer, into) if tokenizer else 0
         found, tried = choose(original, tokenizer, order["weights"], into)
+        shutil.rmtree(into / "original", ignore_errors=True)
         for name in CARRIED:
             if (folder / name).is_file():
                 (into / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(folder / name, into / name)
         report = {"out": str(out), **found, "tokenizer_texts": checked, "tried": tried,
-                  "source": str(onnx), "seconds": round(time.monotonic() - begun, 2)}
+                  "source": str(source), "seconds": round(time.monotonic() - begun, 2)}
         (into / "conversion.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         sync(into)
         if order["replace"] and out.exists():

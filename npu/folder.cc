@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "npu/json_file.h"
 
@@ -51,6 +52,18 @@ Result<bool> normalizes(const json& file, const std::string& path) {
   return false;
 }
 
+// RoBERTa and its kin give places from the padding token's number on, and none to that token: so
+// many of config.json's places no text can use. MPNet's padding is 1, whatever the file says.
+double places_before_text(const json& config, std::string_view key) {
+  constexpr std::array<std::string_view, 3> kKin = {"roberta", "xlm-roberta", "camembert"};
+  const json type = config.value("model_type", json()), pad = config.value("pad_token_id", json());
+  const std::string kind = type.is_string() ? type.get<std::string>() : "";
+  if (key != "max_position_embeddings") return 0;
+  if (kind == "mpnet") return 2;
+  if (std::ranges::find(kKin, kind) == kKin.end()) return 0;
+  return pad.is_number() ? pad.get<double>() + 1 : 2;
+}
+
 Result<void> lower_limit(Os& os, const std::string& path, const char* key, uint32_t* limit) {
   const auto file = read_json_file(os, path);
   if (!file) return fail(file.error());
@@ -58,10 +71,10 @@ Result<void> lower_limit(Os& os, const std::string& path, const char* key, uint3
   const auto value = (*file)->find(key);
   if (value == (*file)->end() || value->is_null()) return {};
   // Tokenizers without a limit say 1e30.
-  if (!value->is_number() || value->get<double>() < 1) {
-    return fail(wrong_file(path, std::string(key) + " is no number of tokens"));
-  }
-  const double most = std::min<double>(value->get<double>(), *limit);
+  const double tokens =
+      value->is_number() ? value->get<double>() - places_before_text(**file, key) : 0;
+  if (tokens < 1) return fail(wrong_file(path, std::string(key) + " is no number of tokens"));
+  const double most = std::min<double>(tokens, *limit);
   *limit = static_cast<uint32_t>(most);
   return {};
 }

@@ -55,6 +55,24 @@ TEST_F(FolderTest, AsBgeIs) {
   EXPECT_FALSE(folder->normalize);
 }
 
+TEST_F(FolderTest, PlacesOfRobertaBeginAfterItsPadding) {
+  put("config.json", R"({"model_type": "xlm-roberta", "max_position_embeddings": 514})");
+  EXPECT_EQ(read()->tokens_max, 512U);
+  put("config.json",
+      R"({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 3})");
+  EXPECT_EQ(read()->tokens_max, 510U);
+  put("config.json",
+      R"({"model_type": "mpnet", "max_position_embeddings": 514, "pad_token_id": 3})");
+  EXPECT_EQ(read()->tokens_max, 512U);
+  put("config.json", R"({"model_type": "bert", "max_position_embeddings": 514,
+                         "pad_token_id": 1})");
+  EXPECT_EQ(read()->tokens_max, 514U);
+  put("config.json", R"({"model_type": 5, "max_position_embeddings": 514})");
+  EXPECT_EQ(read()->tokens_max, 514U);
+  put("config.json", R"({"model_type": "roberta", "max_position_embeddings": 2})");
+  refused(Code::kCorrupt, "max_position_embeddings");
+}
+
 TEST_F(FolderTest, WrongFilesAreNamed) {
   put("modules.json", "{");
   refused(Code::kCorrupt, "/m/modules.json is not JSON");
