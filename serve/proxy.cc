@@ -39,9 +39,10 @@ std::optional<ApiError> text_too_long(std::string_view message) {
   if (!tokens) return std::nullopt;
   const auto most = take_number(&message, ")");
   if (!most) return std::nullopt;
-  return bad_request("a text of " + std::to_string(*tokens) + " tokens is too long, the model " +
-                         "takes " + std::to_string(*most) + " (send it in parts, or give the " +
-                         "model a larger context if it was trained with one)",
+  return bad_request("a text of " + std::to_string(*tokens) +
+                         " tokens is too long, the model takes " + std::to_string(*most) +
+                         " (send it in parts, or give the model a larger context if it was "
+                         "trained with one)",
                      "input");
 }
 
