@@ -94,6 +94,11 @@ void read_fields(const json& in, ModelCard* card) {
   card->text_context = in.value("text_context", 0U);
   card->audio_channels = in.value("audio_channels", 0U);
   card->audio_projector = in.value("audio_projector", std::string());
+  if (const auto audio = in.find("audio"); audio != in.end()) {
+    card->audio = {audio->at("embd").get<uint32_t>(), audio->at("heads").get<uint32_t>(),
+                   audio->at("ffn").get<uint32_t>(), audio->at("taps").get<uint32_t>(),
+                   audio->at("inner").get<uint32_t>(), Bytes{audio->at("shared").get<uint64_t>()}};
+  }
   card->image_size = in.value("image_size", 0U);
   card->patch_size = in.value("patch_size", 0U);
   if (const auto vision = in.find("vision"); vision != in.end()) {
@@ -104,6 +109,8 @@ void read_fields(const json& in, ModelCard* card) {
     vision->at("deepstack").get_to(style.deepstack);
     vision->at("norm_before").get_to(style.norm_before);
     vision->at("norm_behind").get_to(style.norm_behind);
+    vision->at("registers").get_to(style.registers);
+    vision->at("inner").get_to(style.inner);
   }
   read_groups(in.at("groups"), card);
   read_kv(in.at("kv").at("layers"), card);

@@ -49,9 +49,17 @@ TEST(CardProbe, EveryFieldSurvivesTheWay) {
   speech.audio_context = 200, speech.audio_layers = 4, speech.text_context = 64;
   speech.audio_mels = 80;
   EXPECT_EQ(card_json(*parse_card(card_json(speech))), card_json(speech));
+  ModelCard ears = some_card();
+  ears.audio_layers = 4, ears.audio_mels = 128, ears.audio_channels = 256;
+  ears.audio_projector = "parakeet";
+  ears.audio = {1024, 8, 4096, 9, 2048, MiB(3)};
+  const Result<ModelCard> heard = parse_card(card_json(ears));
+  ASSERT_TRUE(heard) << heard.error().message;
+  EXPECT_EQ(card_json(*heard), card_json(ears));
+  EXPECT_EQ(heard->audio.inner, 2048U);
   ModelCard eyes = some_card();
   eyes.image_size = 336, eyes.patch_size = 14;
-  eyes.vision = {"qwen3vl_merger", 2, 8, {5, 11}, true, true};
+  eyes.vision = {"qwen3vl_merger", 2, 8, {5, 11}, true, true, 10, 5120};
   EXPECT_EQ(card_json(*parse_card(card_json(eyes))), card_json(eyes));
 }
 

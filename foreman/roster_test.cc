@@ -180,7 +180,8 @@ TEST_F(RosterTest, PicturesAreNoLargerThanPlanned) {
 TEST_F(RosterTest, ALanguageModelHearsWithAnEncoderOfSoundAlone) {
   ModelCard ears;
   ears.architecture = "clip";
-  ears.layers = ears.audio_layers = 2, ears.embd = 64, ears.heads = 4, ears.ffn = 128;
+  ears.layers = ears.audio_layers = 2;
+  ears.audio = {.embd = 64, .heads = 4, .ffn = 128};
   ears.audio_projector = "qwen3a", ears.audio_mels = 128, ears.audio_channels = 480;
   cards_["ears.gguf"] = ears;
   ModelConfig& model = add("asr", language_card());

@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "model/encoder_style.h"
 
 namespace gantry {
 
@@ -80,20 +81,6 @@ struct Mixer {
   uint32_t steps = 0;   // mamba: rank of the time step; mamba2: heads
 };
 
-// What tells one vision encoder's graph from another's, beside its widths.
-struct VisionStyle {
-  std::string projector;            // clip.projector_type: "mlp", "qwen3vl_merger"
-  uint32_t merge = 0;               // patches a side that become one token; 0: not in the file
-  uint32_t full_every = 0;          // all other layers attend within windows; 0: none does
-  std::vector<uint32_t> deepstack;  // layers whose features are projected, too
-  bool norm_before = false, norm_behind = false;  // of all layers
-
-  bool is_qwen() const;             // made of films, patches merged by two: Qwen2-VL's line
-};
-// The largest picture, in tokens, that llama.cpp makes room for when it loads one of Qwen's line,
-// and that our workers therefore let in: larger ones are made smaller.
-constexpr uint32_t kQwenImageTokens = 46 * 46;
-
 // How the cache is laid out at run time; llama.cpp's defaults.
 struct CacheShape {
   uint32_t ubatch = 512;   // a windowed layer holds its window and one batch
@@ -130,7 +117,8 @@ struct ModelCard {
   uint32_t audio_mels = 0;        // of clip with an audio encoder, too
   uint32_t text_context = 0;
   uint32_t audio_channels = 0;    // of clip with convolutions in two dimensions
-  std::string audio_projector;    // of clip alone: "qwen3a", "voxtral"; empty: it hears nothing
+  std::string audio_projector;    // of clip alone: "qwen3a", "parakeet"; empty: it hears nothing
+  AudioStyle audio;               // of clip alone
   // clip with a vision encoder only; in pixels
   uint32_t image_size = 0;
   uint32_t patch_size = 0;

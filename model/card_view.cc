@@ -172,6 +172,9 @@ nlohmann::json card_json(const ModelCard& card) {
     out["audio_projector"] = card.audio_projector;
     out["audio_mels"] = card.audio_mels;
     out["audio_channels"] = card.audio_channels;
+    const AudioStyle& audio = card.audio;
+    out["audio"] = {{"embd", audio.embd}, {"heads", audio.heads}, {"ffn", audio.ffn},
+                    {"taps", audio.taps}, {"inner", audio.inner}, {"shared", audio.shared.n}};
   }
   if (card.format == ModelFormat::kWhisper) {
     out["audio_context"] = card.audio_context;
@@ -184,7 +187,8 @@ nlohmann::json card_json(const ModelCard& card) {
     const VisionStyle& style = card.vision;
     out["vision"] = {{"projector", style.projector}, {"merge", style.merge},
                      {"full_every", style.full_every}, {"deepstack", style.deepstack},
-                     {"norm_before", style.norm_before}, {"norm_behind", style.norm_behind}};
+                     {"norm_before", style.norm_before}, {"norm_behind", style.norm_behind},
+                     {"registers", style.registers}, {"inner", style.inner}};
   }
   return out;
 }

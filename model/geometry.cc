@@ -10,6 +10,7 @@
 #include <charconv>
 #include <set>
 
+#include "model/parakeet.h"
 #include "model/text.h"
 
 namespace gantry {
@@ -421,9 +422,15 @@ void find_vision(const Gguf& gguf, Facts& facts, ModelCard& card) {
   style.merge = facts.number_or("spatial_merge_size", kMergeMax, 0);
   if (style.merge == 0) style.merge = facts.number_or("projector.scale_factor", kMergeMax, 0);
   style.full_every = facts.number_or("n_wa_pattern", kLayersMax, 0);
+  const bool nemotron = style.projector == "nemotron_v2_vl";
+  const auto rows = [](const GgufTensor& tensor) {
+    return static_cast<uint32_t>(std::min<uint64_t>(tensor.shape[1], kEmbdMax));
+  };
   std::set<uint32_t> deepstack;
   for (const GgufTensor& tensor : gguf.tensors) {
     const std::string_view name = tensor.name;
+    if (nemotron && name == "v.class_embd") style.registers = rows(tensor);
+    if (nemotron && name == "mm.model.mlp.1.weight") style.inner = rows(tensor);
     if (name == "v.pre_ln.weight") style.norm_before = true;
     if (name == "v.post_ln.weight") style.norm_behind = true;
     constexpr std::string_view kDeep = "v.deepstack.";
@@ -437,6 +444,12 @@ void find_vision(const Gguf& gguf, Facts& facts, ModelCard& card) {
   if (card.ffn == 0) card.ffn = ffn_of_tensors(gguf);
 }
 
+uint32_t first_of(Facts& facts, std::string_view suffix, uint32_t max) {
+  std::vector<uint32_t> first(1);
+  facts.per_layer(suffix, max, first, 1);
+  return first[0];
+}
+
 Result<void> find_audio(const Gguf& gguf, ModelCard& card) {
   for (const char* key : {"clip.audio.projector_type", "clip.projector_type"}) {
     const GgufPair* pair = gguf.find(key);
@@ -446,12 +459,21 @@ Result<void> find_audio(const Gguf& gguf, ModelCard& card) {
   }
   Facts facts(gguf, "clip.audio");
   card.audio_mels = facts.number_or("num_mel_bins", kMelsMax, 0);
+  card.audio.embd = facts.number_or("embedding_length", kEmbdMax, 0);
+  card.audio.heads = first_of(facts, "attention.head_count", kHeadsMax);
+  card.audio.ffn = first_of(facts, "feed_forward_length", kFfnMax);
   for (const GgufTensor& tensor : gguf.tensors) {
-    if (tensor.name != "a.conv2d.1.weight" || tensor.dimensions != 4) continue;
+    const std::string_view name = tensor.name;
+    // Looked up by these names for every encoder, whatever it is for.
+    if (name == "v.class_embd" || name.starts_with("v.patch_embd.")) {
+      card.audio.shared += Bytes{tensor.bytes};
+    }
+    if (name != "a.conv2d.1.weight" || tensor.dimensions != 4) continue;
     card.audio_channels =
         static_cast<uint32_t>(std::min<uint64_t>(tensor.shape[3], kChannelsMax));
   }
-  return facts.ok() ? Result<void>() : fail(facts.error());
+  if (!facts.ok()) return fail(facts.error());
+  return card.audio_projector == "parakeet" ? read_parakeet(gguf, card) : Result<void>();
 }
 
 // Multimodal projectors: a vision or an audio encoder, or both, or a voice.
@@ -461,11 +483,8 @@ Result<void> read_encoder(const Gguf& gguf, ModelCard& card) {
   Facts facts(gguf, vision ? "clip.vision" : speaks ? "clip.gen.audio" : "clip.audio");
   card.layers = facts.need("block_count", kLayersMax);
   card.embd = facts.need("embedding_length", kEmbdMax);
-  std::vector<uint32_t> heads(1), ffn(1);
-  facts.per_layer("attention.head_count", kHeadsMax, heads, 1);
-  facts.per_layer("feed_forward_length", kFfnMax, ffn, 1);
-  card.heads = card.heads_kv = heads[0];
-  card.ffn = ffn[0];
+  card.heads = card.heads_kv = first_of(facts, "attention.head_count", kHeadsMax);
+  card.ffn = first_of(facts, "feed_forward_length", kFfnMax);
   if (vision) {
     card.image_size = facts.number_or("image_size", kEmbdMax, 0);
     card.patch_size = facts.number_or("patch_size", kEmbdMax, 0);

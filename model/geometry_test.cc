@@ -234,6 +234,9 @@ TEST(Geometry, AnEncoderOfSoundSaysWhatItHears) {
   EXPECT_EQ(card->audio_projector, "qwen3a");
   EXPECT_EQ(card->audio_mels, 128U);
   EXPECT_EQ(card->audio_channels, 48U);
+  EXPECT_EQ(card->audio.embd, 32U);
+  EXPECT_EQ(card->audio.heads, 2U);
+  EXPECT_EQ(card->audio.ffn, 64U);
   EXPECT_EQ(card->image_size, 0U);
   forge.set("clip.audio.projector_type", std::string_view("voxtral"));
   EXPECT_EQ(card_of(forge)->audio_projector, "voxtral");

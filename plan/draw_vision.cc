@@ -1,11 +1,13 @@
-// After models/{llava,siglip,qwen2vl,qwen3vl}.cpp and clip.cpp of llama.cpp's mtmd (ggml 0.25.3),
-// with their order of operands and of expand(): it decides what lives at the same time.
+// After models/{llava,siglip,qwen2vl,qwen3vl,nemotron-v2-vl}.cpp and clip.cpp of llama.cpp's mtmd
+// (ggml 0.25.3), with their order of operands and of expand(): it decides what lives at the same
+// time.
 #include "plan/draw_vision.h"
 
 #include <algorithm>
 #include <array>
 
-#include "plan/sketch.h"
+#include "plan/draw_parakeet.h"
+#include "plan/draw_parts.h"
 
 namespace gantry {
 
@@ -20,7 +22,7 @@ constexpr uint64_t kQwenSide = 46;  // tokens; its square is kQwenImageTokens
 constexpr uint64_t kSoundFrames = 3'000;  // that mtmd reserves room for, ten milliseconds each
 static_assert(kQwenSide * kQwenSide == kQwenImageTokens);
 
-class Draw {
+class Draw : DrawParts {
  public:
   Draw(const ModelCard& card, uint32_t text_embd, bool flash)
       : card_(card), style_(card.vision), flash_(flash), rms_(is("qwen2.5vl_merger")),
@@ -34,26 +36,14 @@ class Draw {
 
  private:
   bool is(const char* projector) const { return style_.projector == projector; }
-  Id weight() { return s_.weight(0, 1); }
-  Id add(Id a, Id b) { return s_.in_place(s_.dims(a), {a, b}); }
-  Id biased(Id of) { return add(of, weight()); }
-  Id matrix(Id of, uint64_t rows) { return biased(s_.matrix(weight(), of, rows)); }
-  Id gelu(Id of) { return s_.in_place(s_.dims(of), {of}); }
   Id two_matrices(Id of, uint64_t rows) {
-    return matrix(gelu(matrix(of, s_.dims(of).a)), rows);
-  }
-  Id mean_norm(Id of) {
-    const Dims dims = s_.dims(of);
-    return biased(s_.in_place(dims, {s_.op(dims, {of}), weight()}));
-  }
-  Id rms_norm(Id of) {
-    const Dims dims = s_.dims(of);
-    return s_.in_place(dims, {s_.in_place(dims, {of}), weight()});
+    return matrix(each(matrix(of, s_.dims(of).a)), rows);
   }
   Id norm(Id of) { return rms_ ? rms_norm(of) : mean_norm(of); }
-  Id convolution(Id image);
+  Id patches_of(Id image);
   Id by_fours(Id of);
   Id clip_patches();
+  Id nemotron_patches();
   Id qwen_patches();
   Id to_windows(Id of);
   Id attention(Id normed, Id mask);
@@ -61,8 +51,8 @@ class Draw {
   Id qwen_result(Id of, Id features);
   Id gemma_result(Id of);
   Id clip_result(Id of);
-  Id columns_of(Id kernel, Id of, Dims dims) { return s_.op(dims, {kernel, of}, Sketch::kF16); }
-  Id by_chunks(Id of, Dims to);
+  Id nemotron_result(Id of);
+  Id result(Id of, Id features);
   Id chunked_sound();
   Id whole_sound();
 
@@ -71,26 +61,29 @@ class Draw {
   bool flash_, rms_, is_chunked_ = card_.audio_projector == "qwen3a";
   uint64_t embd_, text_, pixels_, side_ = 0, n_ = 0;
   Id positions_ = Sketch::kNone, window_mask_ = Sketch::kNone;
-  Sketch s_;
 };
 
-// ggml_conv_2d(): columns in F16, one product, and that in another order.
-Id Draw::convolution(Id image) {
-  const uint64_t patch = kColours * card_.patch_size * card_.patch_size;
-  const Id kernel = weight();
-  const Id columns = s_.op({patch, side_, side_}, {kernel, image}, Sketch::kF16);
-  const Id product = s_.op({n_, embd_}, {s_.view(columns, {patch, n_}), s_.view(kernel, {patch})});
-  return s_.op({side_, side_, embd_}, {s_.view(product, {side_, side_, embd_}, true)});
+Id Draw::patches_of(Id image) {
+  const uint64_t patch = uint64_t{card_.patch_size} * card_.patch_size;
+  return convolution(image, patch, {side_, side_, embd_});
 }
 
 // Some add a token for the whole image, which is one in hundreds.
 Id Draw::clip_patches() {
   const Id image = s_.input({pixels_, pixels_, kColours}, Sketch::kF32);
-  Id rows = s_.op({embd_, n_}, {s_.view(convolution(image), {embd_, n_}, true)});
+  Id rows = s_.op({embd_, n_}, {s_.view(patches_of(image), {embd_, n_}, true)});
   rows = biased(rows);
   if (is("gemma3")) return biased(rows);
   const Id positions = s_.input({n_}, Sketch::kI32);
   return add(rows, s_.rows({embd_, n_}, weight(), positions));
+}
+
+// Registers go before the patches.
+Id Draw::nemotron_patches() {
+  const Id image = s_.input({pixels_, pixels_, kColours}, Sketch::kF32);
+  const Id rows = s_.op({embd_, n_}, {s_.view(patches_of(image), {embd_, n_}, true)});
+  n_ += style_.registers;
+  return s_.op({embd_, n_}, {weight(), biased(rows)});
 }
 
 // From rows of patches to squares of two by two.
@@ -103,7 +96,7 @@ Id Draw::by_fours(Id of) {
 // Two pictures of a film, or one twice; the file's positions stretched to this picture.
 Id Draw::qwen_patches() {
   const Id image = s_.input({pixels_, pixels_, kColours}, Sketch::kF32);
-  const Id first = convolution(image), second = convolution(image);
+  const Id first = patches_of(image), second = patches_of(image);
   const Id sum = add(first, second);
   Id rows = by_fours(s_.permuted(sum, {embd_, side_, side_}));
   positions_ = s_.input({4 * n_}, Sketch::kI32);
@@ -129,7 +122,7 @@ Id Draw::attention(Id normed, Id mask) {
   const uint64_t heads = std::max(card_.heads, 1U), head = embd_ / heads;
   const Dims dims{head, heads, n_};
   std::array<Id, 3> qkv{};
-  if (is("qwen3vl_merger")) {
+  if (is("qwen3vl_merger") || is("nemotron_v2_vl")) {
     const Id all = matrix(normed, 3 * embd_);
     for (Id& part : qkv) part = s_.view(all, dims, true);
   } else {
@@ -160,7 +153,7 @@ Id Draw::attention(Id normed, Id mask) {
 }
 
 Id Draw::ffn(Id normed) {
-  if (!rms_) return matrix(gelu(matrix(normed, card_.ffn)), embd_);
+  if (!rms_) return matrix(each(matrix(normed, card_.ffn)), embd_);
   const Id up = matrix(normed, card_.ffn), gate = matrix(normed, card_.ffn);
   return matrix(s_.op({card_.ffn, n_}, {gate, up}), embd_);
 }
@@ -186,23 +179,12 @@ Id Draw::gemma_result(Id of) {
 
 Id Draw::clip_result(Id of) {
   const Id chosen = s_.rows({embd_, n_}, of, s_.input({n_}, Sketch::kI32));
-  return matrix(gelu(matrix(chosen, text_)), text_);
-}
-
-// ggml_conv_2d() over chunks of a spectrogram, all at once, with its bias.
-Id Draw::by_chunks(Id of, Dims to) {
-  const Dims from = s_.dims(of);
-  const Id kernel = weight();
-  const Id columns = columns_of(kernel, of, {9 * from.c, to.a, to.b, to.d});
-  const uint64_t cells = to.a * to.b * to.d;
-  const Id product =
-      s_.op({cells, to.c}, {s_.view(columns, {9 * from.c, cells}), s_.view(kernel, {9 * from.c})});
-  return gelu(biased(s_.op(to, {s_.view(product, to, true)})));
+  return matrix(each(matrix(chosen, text_)), text_);
 }
 
 // Qwen3-ASR's: chunks of a second are made smaller three times, each side by two.
 Id Draw::chunked_sound() {
-  constexpr uint64_t kChunk = 100, kChunks = kSoundFrames / kChunk;
+  constexpr uint64_t kChunk = 100, kChunks = kSoundFrames / kChunk, kTaps = 9;
   const auto half = [](uint64_t side) { return (side + 1) / 2; };
   const Id sound = s_.input({kSoundFrames, card_.audio_mels}, Sketch::kF32);
   const uint64_t channels = card_.audio_channels;
@@ -210,7 +192,7 @@ Id Draw::chunked_sound() {
   Id live = s_.op({wide, high, 1, kChunks}, {s_.view(sound, {wide, high, 1, kChunks}, true)});
   for (int i = 0; i < 3; ++i) {
     wide = half(wide), high = half(high);
-    live = by_chunks(live, {wide, high, channels, kChunks});
+    live = each(biased(convolution(live, kTaps, {wide, high, channels, kChunks})));
   }
   n_ = wide * kChunks;
   live = s_.op({high, channels, wide, kChunks},
@@ -226,11 +208,27 @@ Id Draw::whole_sound() {
   const auto convolved = [this](Id of, uint64_t channels, uint64_t frames) {
     const Id kernel = weight();
     const Id columns = columns_of(kernel, of, {3 * channels, frames});
-    return gelu(biased(s_.op({frames, embd_}, {columns, kernel})));
+    return each(biased(s_.op({frames, embd_}, {columns, kernel})));
   };
   const Id first = convolved(sound, card_.audio_mels, kSoundFrames);
   const Id second = convolved(first, embd_, n_);
   return biased(s_.op({embd_, n_}, {s_.view(second, {embd_, n_}, true)}));
+}
+
+// Squares of patches become one token each.
+Id Draw::nemotron_result(Id of) {
+  const uint64_t merge = std::clamp<uint64_t>(style_.merge, 1, std::max<uint64_t>(side_, 1));
+  const uint64_t side = side_ / merge, wide = merge * merge * embd_;
+  Id out = s_.op({wide, side, side}, {s_.view(of, {merge * embd_, side_, side}, true)});
+  out = rms_norm(s_.op({wide, side * side}, {s_.view(out, {wide, side, side}, true)}));
+  out = each(each(s_.matrix(weight(), out, style_.inner)));
+  return s_.matrix(weight(), out, text_);
+}
+
+Id Draw::result(Id of, Id features) {
+  if (style_.is_qwen()) return qwen_result(of, features);
+  if (is("nemotron_v2_vl")) return nemotron_result(of);
+  return is("gemma3") ? gemma_result(of) : clip_result(of);
 }
 
 uint64_t Draw::audio_bytes() {
@@ -240,18 +238,19 @@ uint64_t Draw::audio_bytes() {
     live = add(between, ffn(norm(between)));
   }
   live = norm(live);
-  s_.expand(matrix(gelu(matrix(live, embd_)), text_));
+  s_.expand(matrix(each(matrix(live, embd_)), text_));
   return s_.reserve({1}).front();
 }
 
 uint64_t Draw::bytes() {
-  Id live = style_.is_qwen() ? qwen_patches() : clip_patches();
+  const bool nemotron = is("nemotron_v2_vl");
+  Id live = style_.is_qwen() ? qwen_patches() : nemotron ? nemotron_patches() : clip_patches();
   if (style_.norm_before) live = norm(live);
   const bool windows = style_.is_qwen() && style_.full_every > 0;
   if (windows) live = to_windows(live);
   Id features = Sketch::kNone;
   // LLaVA's reads what the last layer but one says.
-  const uint32_t unread = style_.is_qwen() || is("gemma3") ? 0 : 1;
+  const uint32_t unread = style_.is_qwen() || nemotron || is("gemma3") ? 0 : 1;
   const uint32_t layers = std::max(card_.layers, unread) - unread;
   uint64_t wide = 0;  // of the features so far
   for (uint32_t i = 0; i < layers; ++i) {
@@ -264,9 +263,7 @@ uint64_t Draw::bytes() {
     features = features == Sketch::kNone ? more : s_.op({wide, n_ / 4}, {features, more});
   }
   if (style_.norm_behind) live = norm(live);
-  s_.expand(style_.is_qwen() ? qwen_result(live, features)
-            : is("gemma3")   ? gemma_result(live)
-                             : clip_result(live));
+  s_.expand(result(live, features));
   return s_.reserve({1}).front();
 }
 
@@ -278,8 +275,15 @@ uint64_t draw_vision(const ModelCard& mmproj, uint32_t text_embd, bool flash) {
 }
 
 uint64_t draw_audio(const ModelCard& mmproj, uint32_t text_embd, bool flash) {
-  if (mmproj.audio_projector.empty() || mmproj.image_size > 0) return 0;
-  return Draw(mmproj, text_embd, flash).audio_bytes();
+  if (mmproj.audio_projector.empty()) return 0;
+  if (mmproj.audio_projector == "parakeet") return draw_parakeet(mmproj, text_embd, kSoundFrames);
+  ModelCard ears = mmproj;  // alone, where it has eyes too
+  ears.layers = mmproj.audio_layers;
+  ears.embd = mmproj.audio.embd;
+  ears.heads = mmproj.audio.heads;
+  ears.ffn = mmproj.audio.ffn;
+  ears.vision = {};
+  return Draw(ears, text_embd, flash).audio_bytes();
 }
 
 }  // namespace gantry

@@ -50,33 +50,49 @@ TEST(DrawVision, OtherKindsHaveTheirOwnGraphs) {
   EXPECT_EQ(draw_vision(card, 3840, true), 127'139'840U);
 }
 
+// As the engine reserves it: two layers of Nemotron's encoder, a quarter as wide.
+TEST(DrawVision, NemotronsHasRegistersAndMergesItsPatches) {
+  ModelCard card;
+  card.layers = 2;
+  card.embd = 320;
+  card.heads = 2;
+  card.ffn = 1280;
+  card.image_size = 512;
+  card.patch_size = 16;
+  card.vision.projector = "nemotron_v2_vl";
+  card.vision.merge = 2;
+  card.vision.registers = 10;
+  card.vision.inner = 1280;
+  EXPECT_EQ(draw_vision(card, 128, true), 9'251'840U);
+  EXPECT_EQ(draw_vision(card, 128, false), 17'805'088U);
+}
+
 // As the engine's dry run has them: Qwen3-ASR's, Qwen2-Audio's and Voxtral's, small.
 TEST(DrawAudio, EncodersOfSoundAsTheEngineHasThem) {
   ModelCard card;
-  card.layers = 4;
-  card.embd = 256;
-  card.heads = 2;
-  card.ffn = 1024;
+  card.audio_layers = 4;
+  card.audio = {.embd = 256, .heads = 2, .ffn = 1024};
   EXPECT_EQ(draw_audio(card, 128, true), 0U);  // it hears nothing
   card.audio_mels = 128;
   card.audio_channels = 64;
   card.audio_projector = "qwen3a";
   EXPECT_EQ(draw_audio(card, 128, true), 53'952'000U);
   EXPECT_EQ(draw_audio(card, 128, false), 53'952'000U);
-  card.heads = 4;
+  card.image_size = 224;  // eyes beside it are drawn for themselves
+  card.layers = 1, card.embd = 1 << 16, card.vision.projector = "qwen2.5vl_merger";
+  EXPECT_EQ(draw_audio(card, 128, true), 53'952'000U);
+  card.audio.heads = 4;
   for (const char* projector : {"qwen2a", "voxtral"}) {
     card.audio_projector = projector;
     EXPECT_EQ(draw_audio(card, 128, true), 10'752'000U);
     EXPECT_EQ(draw_audio(card, 128, false), 42'144'000U);
   }
-  card.embd = card.ffn = 1U << 20;
+  card.audio.embd = card.audio.ffn = 1U << 20;
   card.audio_mels = 1U << 12;
   card.audio_channels = 1U << 16;
-  card.heads = 1;
+  card.audio.heads = 1;
   card.audio_projector = "qwen3a";
   EXPECT_GT(draw_audio(card, 1U << 20, false), 1ULL << 40);
-  card.image_size = 224;  // of both: the widths are the vision's
-  EXPECT_EQ(draw_audio(card, 128, true), 0U);
 }
 
 TEST(DrawVision, HostileShapesAreDrawnInTime) {
@@ -84,9 +100,11 @@ TEST(DrawVision, HostileShapesAreDrawnInTime) {
   card.embd = card.ffn = card.image_size = 1U << 20;
   card.heads = 1;
   card.patch_size = 1;
-  for (const char* projector : {"mlp", "gemma3", "qwen2.5vl_merger", "qwen3vl_merger"}) {
+  for (const char* projector :
+       {"mlp", "gemma3", "nemotron_v2_vl", "qwen2.5vl_merger", "qwen3vl_merger"}) {
     card.vision.projector = projector;
     card.vision.merge = 0;
+    card.vision.registers = card.vision.inner = 1U << 20;
     card.vision.full_every = 1;
     for (const uint32_t layers : {0U, 1U, kLayersMax}) {
       card.layers = layers;

@@ -96,7 +96,7 @@ Bytes card_kv(const Wish& wish) {
 
 Bytes weights_of(const Wish& wish) {
   Bytes sum = wish.card->weight_bytes + wish.lora;
-  if (wish.mmproj) sum += wish.mmproj->weight_bytes;
+  if (wish.mmproj) sum += encoder_weights(*wish.mmproj);
   return sum;
 }
 
@@ -241,8 +241,9 @@ std::vector<Need> NeedTable::Parts::split(const std::vector<Split>& splits) {
     if (last) moved += twin;
     device.compute = Bytes{graphs[i]};
     if (wish.mmproj && !wish.encoder_on_cpu && i == 0) {
-      moved += wish.mmproj->weight_bytes;
-      rest.weights -= wish.mmproj->weight_bytes;
+      const Bytes encoder = encoder_weights(*wish.mmproj);
+      moved += encoder;
+      rest.weights -= encoder;
       device.compute += vision_graph_bytes(wish);
     }
     device.weights = moved;
@@ -277,8 +278,9 @@ Bytes layer_kv(const Wish& wish, uint32_t first, uint32_t count) {
   CacheShape shape;
   shape.ubatch = std::min(wish.ubatch, std::max(context_of(wish), 1U));
   const Bytes cache = part.kv_bytes(context_of(wish), wish.cache_k, wish.cache_v, shape);
-  const uint64_t state = card.state_bytes.n / std::max<uint64_t>(whole, 1) * states;
-  return {product({(cache + Bytes{state}).n, wish.parallel})};
+  // Rounded up: where layers without a cache keep no state either, it does not divide by them.
+  const uint64_t each = whole == 0 ? 0 : (card.state_bytes.n + whole - 1) / whole;
+  return {product({(cache + Bytes{product({each, states})}).n, wish.parallel})};
 }
 
 uint32_t layers_of(const Wish& wish) {
@@ -340,6 +342,10 @@ Bytes output_bytes(const Wish& wish) {
   const bool whole = is_encoder(wish) || wish.embeddings;
   const uint64_t rows = whole ? std::max(batch_of(wish), wish.parallel) : answers_of(wish);
   return {product({rows, uint64_t{card.vocab} + (whole ? card.embd : 0), kFloat})};
+}
+
+Bytes encoder_weights(const ModelCard& mmproj) {
+  return mmproj.weight_bytes + mmproj.audio.shared;
 }
 
 Bytes vision_graph_bytes(const Wish& wish) {

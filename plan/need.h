@@ -40,7 +40,9 @@ Bytes llama_work_bytes(const Wish& wish);
 uint64_t answers_of(const Wish& wish);
 // Answers on their way to the caller, in host memory.
 Bytes output_bytes(const Wish& wish);
-// The graph of wish.mmproj for one image.
+// Of encoders beside a model, with what the engine loads once for each of two.
+Bytes encoder_weights(const ModelCard& mmproj);
+// The graphs of wish.mmproj, for one image and for half a minute of sound.
 Bytes vision_graph_bytes(const Wish& wish);
 // whisper.cpp's four graphs on the accelerator, where there is one, and in host memory, which is
 // last; on the CPU only what its worker ever touches of the decoder's.

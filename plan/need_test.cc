@@ -327,5 +327,29 @@ TEST(Touched, OnlyExpertsThatAreUsed) {
   EXPECT_NEAR(touched_per_token(wish_for("m", card), 0).host, dense - double(experts.n) * 0.75, 64);
 }
 
+// Nemotron's: layers without a cache, not all of which keep a state.
+TEST(Need, StatesThatDoNotDivideByTheLayersAreAllThere) {
+  ModelCard card = llama_card(kMicro);
+  const uint64_t without = card.kv.size() - 1;
+  for (size_t i = 1; i < card.kv.size(); ++i) card.kv[i] = {};
+  card.state_bytes = Bytes{1'000 * without + 1};
+  const Wish wish = wish_for("m", card);
+  Bytes each;
+  for (uint32_t i = 0; i < card.layers; ++i) each += layer_kv(wish, i, 1);
+  EXPECT_EQ(layer_kv(wish, 0, card.layers), each);
+  EXPECT_GE(each, card.kv_bytes(context_of(wish), wish.cache_k, wish.cache_v) + card.state_bytes);
+}
+
+// What an encoder of sound loads once more is on the device that has both.
+TEST(Need, WhatTwoEncodersShareIsThereTwice) {
+  Wish wish = wish_for("m", llama_card(kMicro));
+  wish.mmproj = llama_card(kMicro);
+  const Bytes alone = needs_of(wish, "", 0, {}).back().weights;
+  const Bytes offloaded = needs_of(wish, "gpu0", 1, {}).front().weights;
+  wish.mmproj->audio.shared = MiB(3);
+  EXPECT_EQ(needs_of(wish, "", 0, {}).back().weights, alone + MiB(3));
+  EXPECT_EQ(needs_of(wish, "gpu0", 1, {}).front().weights, offloaded + MiB(3));
+}
+
 }  // namespace
 }  // namespace gantry

@@ -172,7 +172,7 @@ std::optional<std::vector<Need>> Slicing::needs(const std::vector<Split>& splits
     out[d].weights += head;
     out[d].compute = graph_->compute - picture + reduction_bytes(wish_, n);
     if (d > 0) continue;
-    if (encoder) out[d].weights += wish_.mmproj->weight_bytes;
+    if (encoder) out[d].weights += encoder_weights(*wish_.mmproj);
     out[d].compute += picture;
   }
   out[n] = *host_;

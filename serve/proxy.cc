@@ -1,6 +1,7 @@
 // Passing a worker's answer on.
 #include "serve/proxy.h"
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "http/message.h"
@@ -14,6 +15,36 @@ namespace {
 
 constexpr size_t kErrorBodyMax = 64 << 10;
 constexpr const char* kAnsweredBy = "X-Gantry-Answered-By";
+
+// A number at the head of `text`, and `behind` after it: both are taken off.
+std::optional<uint32_t> take_number(std::string_view* text, std::string_view behind) {
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  if (error != std::errc()) return std::nullopt;
+  text->remove_prefix(static_cast<size_t>(end - text->data()));
+  if (!text->starts_with(behind)) return std::nullopt;
+  text->remove_prefix(behind.size());
+  return number;
+}
+
+// What llama-server says, as a fault of its own, of a text that does not go through an encoder in
+// one batch. Our workers' batch is the context, so that is what the text is too long for.
+std::optional<ApiError> text_too_long(std::string_view message) {
+  constexpr std::string_view kBegin = "input (";
+  if (!message.starts_with(kBegin)) return std::nullopt;
+  message.remove_prefix(kBegin.size());
+  const auto tokens = take_number(&message,
+                                  " tokens) is too large to process. increase the physical "
+                                  "batch size (current batch size: ");
+  if (!tokens) return std::nullopt;
+  const auto most = take_number(&message, ")");
+  if (!most) return std::nullopt;
+  return bad_request("a text of " + std::to_string(*tokens) +
+                         " tokens is too long, the model takes " + std::to_string(*most) +
+                         " (send it in parts, or give the model a larger context if it was "
+                         "trained with one)",
+                     "input");
+}
 
 // One answer of a worker on its way to the client.
 class Passing {
@@ -158,7 +189,7 @@ ApiError worker_answer_error(int status, std::string_view body) {
   if (!inner->is_object()) return error;
   const auto message = inner->find("message");
   if (message != inner->end() && message->is_string()) error.message = message->get<std::string>();
-  return error;
+  return status == 500 ? text_too_long(error.message).value_or(error) : error;
 }
 
 std::string_view WholeLines::feed(std::string_view piece) {

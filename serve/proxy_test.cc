@@ -36,5 +36,32 @@ TEST(WorkerAnswer, KeepsTheWorkersWords) {
   EXPECT_EQ(worker_answer_error(200, "{\"error\":{\"message\":7}}").code, "worker_failed");
 }
 
+// In llama-server's own words.
+TEST(WorkerAnswer, ATextLongerThanTheModelTakesIsTheClientsFault) {
+  const auto said = [](const std::string& message, int status = 500) {
+    return worker_answer_error(status, "{\"error\":{\"code\":500,\"message\":\"" + message +
+                                           "\",\"type\":\"server_error\"}}");
+  };
+  const std::string words = "input (202 tokens) is too large to process. increase the physical "
+                            "batch size (current batch size: 128)";
+  const ApiError error = said(words);
+  EXPECT_EQ(error.status, 400);
+  EXPECT_EQ(error.code, "usage");
+  EXPECT_EQ(error.param, "input");
+  EXPECT_EQ(error.message,
+            "a text of 202 tokens is too long, the model takes 128 (send it in parts, or give the "
+            "model a larger context if it was trained with one)");
+  EXPECT_EQ(said(words, 503).status, 503);
+  for (const char* other :
+       {"input (x tokens) is too large to process", "input (202 tokens) is too large to process.",
+        "input (99999999999 tokens) is too large to process. increase the physical batch size "
+        "(current batch size: 128)",
+        "input (202 tokens) is too large to process. increase the physical batch size (current "
+        "batch size: 128", "input (", ""}) {
+    EXPECT_EQ(said(other).status, 502) << other;
+    EXPECT_EQ(said(other).message, other);
+  }
+}
+
 }  // namespace
 }  // namespace gantry

@@ -183,7 +183,7 @@ TEST(StartWorker, TheDecoderIsNoModel) {
   EXPECT_FALSE(start_worker(*os, bench_context(folder), spec));
 }
 
-// Qwen3-ASR's shape without learnt weights (lab/stream): its words depend on the sound.
+// Shapes without learnt weights (lab/stream): their words depend on the sound.
 TEST_F(Engines, ALanguageModelWritesDownWhatItHears) {
   WorkerSpec spec;
   spec.model = "asr";
@@ -191,26 +191,29 @@ TEST_F(Engines, ALanguageModelWritesDownWhatItHears) {
   spec.mmproj = folder_.file("p.gguf");
   spec.placement.context = 1024;
   spec.voice.engine = "speech";
-  const std::string line = "/usr/bin/python3 -B " GANTRY_MODELS_DIR
-                           "/../lab/stream/make_listener.py " +
-                           spec.file + " " + spec.mmproj;
-  if (!exists(GANTRY_ENGINE_DIR) || std::system(line.c_str()) != 0) {
-    GTEST_SKIP() << "the engine or python3 is not installed";
+  for (const char* kind : {"qwen3a", "parakeet"}) {
+    SCOPED_TRACE(kind);
+    const std::string line = "/usr/bin/python3 -B " GANTRY_MODELS_DIR
+                             "/../lab/stream/make_listener.py " +
+                             spec.file + " " + spec.mmproj + " " + kind;
+    if (!exists(GANTRY_ENGINE_DIR) || std::system(line.c_str()) != 0) {
+      GTEST_SKIP() << "the engine or python3 is not installed";
+    }
+    const auto w = load(spec);
+    ASSERT_TRUE(w);
+    const auto hear = [&](const char* wav) {
+      const auto heard = w->transcribe({test_data(wav)}, cancel_, nullptr);
+      EXPECT_TRUE(heard) << heard.error().message;
+      EXPECT_EQ(heard->size(), 1U);
+      return heard && heard->size() == 1 ? heard->front() : Segment{};
+    };
+    const Segment one = hear("stop_the_radio.wav"), other = hear("close_the_garage_door.wav");
+    EXPECT_FALSE(one.text.empty());
+    EXPECT_NE(one.text, other.text);
+    EXPECT_EQ(hear("stop_the_radio.wav").text, one.text);
+    EXPECT_GT(one.end, one.start);
+    EXPECT_LE(one.end, Millis(1'449));
   }
-  const auto w = load(spec);
-  ASSERT_TRUE(w);
-  const auto hear = [&](const char* wav) {
-    const auto heard = w->transcribe({test_data(wav)}, cancel_, nullptr);
-    EXPECT_TRUE(heard) << heard.error().message;
-    EXPECT_EQ(heard->size(), 1U);
-    return heard && heard->size() == 1 ? heard->front() : Segment{};
-  };
-  const Segment one = hear("stop_the_radio.wav"), other = hear("close_the_garage_door.wav");
-  EXPECT_FALSE(one.text.empty());
-  EXPECT_NE(one.text, other.text);
-  EXPECT_EQ(hear("stop_the_radio.wav").text, one.text);
-  EXPECT_GT(one.end, one.start);
-  EXPECT_LE(one.end, Millis(1'449));
 
   needs({model_file("micro-vision.gguf"), model_file("micro-vision-mmproj.gguf")});
   spec.file = model_file("micro-vision.gguf");

@@ -13,6 +13,9 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
+import wave
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN", ROOT / "build" / "bin"))
@@ -47,6 +50,29 @@ def kill(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def form(file, **fields):
+    """A multipart body and its type."""
+    parts = [(name, value.encode()) for name, value in fields.items()]
+    parts.append(('file"; filename="a.wav', file))
+    body = b"".join(f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+                    + value + b"\r\n" for name, value in parts) + b"--XX--\r\n"
+    return body, "multipart/form-data; boundary=XX"
+
+
+def order(**fields):
+    """A JSON body and its type."""
+    return json.dumps(fields).encode(), "application/json"
+
+
+def write_wav(path, frames):
+    """Samples of 16 bits, 16,000 a second."""
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16000)
+        out.writeframes(frames)
 
 
 class Household(unittest.TestCase):
@@ -90,6 +116,36 @@ class Household(unittest.TestCase):
                                    stderr=subprocess.PIPE, **options)
         self.background.append(process)
         return process
+
+    def configure(self, text):
+        folder = self.dir / "cfg" / "gantry"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(text)
+
+    def serve(self):
+        """A daemon that answers at the port."""
+        process = self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
+        wait_until(lambda: self.gantry("ps").returncode == 0, 20, "the daemon")
+        return process
+
+    def post(self, path, body, timeout=120):
+        """Status and JSON of the daemon's answer; body: as form() and order() give it."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body[0],
+                                         {"Content-Type": body[1]})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def heard_over_http(self, wav, model):
+        """The texts of the segments that the daemon's endpoint gives."""
+        status, page = self.post("/v1/audio/transcriptions",
+                                 form(wav.read_bytes(), model=model,
+                                      response_format="verbose_json"))
+        self.assertEqual(status, 200, page)
+        return [segment["text"] for segment in page["segments"]]
 
     def ok(self, *args, **options):
         """The standard output of a command that must succeed."""

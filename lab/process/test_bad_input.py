@@ -7,7 +7,7 @@ import struct
 import subprocess
 import unittest
 
-from household import BIN, MODELS, Household, wait_until
+from household import BIN, MODELS, Household, order, wait_until
 
 
 def run_as_nobody():
@@ -45,6 +45,28 @@ class Models(Household):
         self.refused(1, "run", "no-such-model", "-p", "hello", says="no-such-model")
         talk = self.speech()
         self.refused(1, "transcribe", "-m", "no-such-model", talk, says="no-such-model")
+
+
+class Texts(Household):
+    def test_a_text_longer_than_an_embedding_model_takes(self):
+        """An encoder takes a text whole: its context, which is the worker's batch, is the limit."""
+        limit = json.loads(self.ok("inspect", MODELS / "micro-embed-en.gguf", "--json"))[
+            "context_trained"]
+        self.serve()
+
+        def embed(*texts):
+            return self.post("/v1/embeddings", order(model="micro-embed-en", input=list(texts)))
+        status, page = embed("a " * (limit - 2))  # two tokens stand around every text
+        self.assertEqual((status, len(page["data"])), (200, 1), page)
+        pid = json.loads(self.ok("ps", "--json"))["running"][0]["pid"]
+        for more in (1, 5_000):
+            status, page = embed("a lamp", "a " * (limit - 2 + more))
+            error = page["error"]
+            self.assertEqual((status, error["code"], error["param"]), (400, "usage", "input"))
+            self.assertIn(f"a text of {limit + more} tokens is too long, the model takes {limit} ",
+                          error["message"])
+        self.assertEqual(embed("a lamp")[0], 200)
+        self.assertEqual(json.loads(self.ok("ps", "--json"))["running"][0]["pid"], pid)
 
 
 class Audio(Household):

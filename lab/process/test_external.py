@@ -7,7 +7,7 @@ import shutil
 import unittest
 import wave
 
-from household import BIN, ROOT, Household, wait_until
+from household import BIN, ROOT, Household
 from test_listen import SAID, VOICES, say
 
 PYTHON = "/usr/bin/python3 -B"
@@ -52,10 +52,6 @@ class External(Household):
         (folder / "config.yaml").write_text(CONFIG)
         self.talk = self.dir / "talk.wav"
         self.starts = say(self.talk, SAID)
-
-    def serve(self):
-        self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
-        wait_until(lambda: self.gantry("ps").returncode == 0, 20, "the daemon")
 
     def test_an_engine_by_command_is_a_model_like_the_others(self):
         self.serve()

@@ -8,11 +8,8 @@ import pathlib
 import shutil
 import subprocess
 import unittest
-import urllib.error
-import urllib.request
-import wave
 
-from household import ROOT, Household, wait_until
+from household import ROOT, Household, write_wav
 
 VOICES = ROOT / "lab" / "voice"
 SHARED = next((base / "shared" / "data" for base in ROOT.parents
@@ -62,25 +59,16 @@ def say(path, sentences, pause=1.0):
             samples.extend(round(9000 * math.sin(2 * math.pi * WORDS[word] * i / 16000)
                                  * math.sin(math.pi * i / 4000)) for i in range(4000))
         samples.extend([0] * int(16000 * pause))
-    with wave.open(str(path), "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(16000)
-        out.writeframes(samples.tobytes())
+    write_wav(path, samples.tobytes())
     return starts
 
 
 class Listen(Household):
     def setUp(self):
         super().setUp()
-        self.configure()
+        self.configure(CONFIG)
         self.talk = self.dir / "talk.wav"
         self.starts = say(self.talk, SAID)
-
-    def configure(self, more=""):
-        folder = self.dir / "cfg" / "gantry"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(CONFIG + more)
 
     def test_each_engine_is_a_model_like_the_others(self):
         for model in ("para", "live", "moon"):
@@ -105,19 +93,8 @@ class Listen(Household):
                          json.dumps({"model": "para"})).split()
         self.assertEqual(self.wait_for_job(job)["state"], "done")
         page = json.loads(self.ok("show", job, "--result"))
-        self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
-        wait_until(lambda: self.gantry("ps").returncode == 0, 20, "the daemon")
-        body = b"".join(
-            b"--xx\r\nContent-Disposition: form-data; " + name + b"\r\n\r\n" + value + b"\r\n"
-            for name, value in ((b'name="model"', b"para"),
-                                (b'name="response_format"', b"verbose_json"),
-                                (b'name="file"; filename="t.wav"', self.talk.read_bytes())))
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/audio/transcriptions", body + b"--xx--\r\n",
-            {"Content-Type": "multipart/form-data; boundary=xx"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            heard = json.loads(answer.read())
-        self.assertEqual([s["text"] for s in heard["segments"]], SAID)
+        self.serve()
+        self.assertEqual(self.heard_over_http(self.talk, "para"), SAID)
         self.assertEqual([s["text"] for s in page["segments"]], SAID)
 
     @unittest.skipUnless(GTCRN.exists(), "gtcrn_simple.onnx is not beside this checkout")
@@ -125,7 +102,7 @@ class Listen(Household):
         model = self.dir / "gtcrn.onnx"
         subprocess.run(["/usr/bin/python3", "-B", VOICES / "add_properties.py", GTCRN, model,
                         "gtcrn"], check=True)
-        self.configure(f"""
+        self.configure(f"""{CONFIG}
   clean:
     engine: paraformer
     file: {VOICES}/ear_paraformer.onnx
@@ -140,7 +117,7 @@ class Listen(Household):
         bad = self.dir / "bad.onnx"
         shutil.copyfile(vad if vad.exists() else VOICES / "tones.onnx", bad)
         tokens = f"{VOICES}/ear_paraformer.txt"
-        self.configure(f"""
+        self.configure(f"""{CONFIG}
   bad-paraformer: {{engine: paraformer, file: {bad}, options: {{tokens: {tokens}}}}}
   bad-sense: {{engine: sense-voice, file: {bad}, options: {{tokens: {tokens}}}}}
   bad-stream: {{engine: streaming-paraformer, file: {bad},
@@ -155,8 +132,7 @@ class Listen(Household):
                 options: {{tokens: {tokens}, denoise: {bad}}}}}
   voice-as-ear: {{engine: paraformer, file: {VOICES}/tones.onnx, options: {{tokens: {tokens}}}}}
 """)
-        self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
-        wait_until(lambda: self.gantry("ps").returncode == 0, 20, "the daemon")
+        self.serve()
         for model in ("bad-paraformer", "bad-sense", "bad-stream", "bad-whisper", "bad-moonshine",
                       "bad-tokens", "bad-marks", "bad-denoise", "voice-as-ear"):
             done = self.gantry("transcribe", self.talk, "-m", model)

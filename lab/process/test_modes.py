@@ -23,11 +23,6 @@ class Modes(Household):
         slow = {"kind": "speech", "memory": "60MiB", "cmd": f"{SLOW} ${{PORT}} {factor}"}
         (folder / "config.yaml").write_text(json.dumps({"models": {"ear": ear, "slow": slow}}))
 
-    def serve(self):
-        process = self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
-        wait_until(lambda: self.gantry("ps").returncode == 0, 20, "the daemon")
-        return process
-
     def mode(self):
         return json.loads(self.ok("mode", "ear", "--json"))
 

@@ -17,11 +17,6 @@ PYTHON = "/usr/bin/python3"
 
 
 class Queue(Household):
-    def configure(self, text):
-        folder = self.dir / "cfg" / "gantry"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(text)
-
     def submit(self, *args):
         return self.ok("submit", *args).split()
 

@@ -19,12 +19,6 @@ MIB = 1 << 20
 class Reconciled(Household):
     """A household with a configuration, metrics and a history."""
 
-    def configure(self, text):
-        """The user's configuration file."""
-        folder = self.dir / "cfg" / "gantry"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(text)
-
     def grower(self, **keys):
         """A model that really takes memory when it is told to."""
         lines = [f'    cmd: "{PYTHON} -B {HERE}/grower.py ${{PORT}}"']

@@ -7,7 +7,6 @@ embeddings have is among them, wrong ones and ones that are given up half-way to
 import collections
 import http.client
 import itertools
-import json
 import os
 import pathlib
 import random
@@ -16,25 +15,12 @@ import threading
 import time
 import unittest
 
-from household import FULL, Household, free_port, wait_until
+from household import FULL, Household, form, free_port, order, wait_until
 from test_voice import CONFIG
 
 SEED = int(os.environ.get("GANTRY_TEST_SEED", time.time_ns() % 1_000_000))
 CLIENTS = 6
 SECONDS = 600 if FULL else 40
-
-
-def form(file, **fields):
-    """A multipart body and its type."""
-    parts = [(name, value.encode()) for name, value in fields.items()]
-    parts.append(('file"; filename="a.wav', file))
-    body = b"".join(f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
-                    + value + b"\r\n" for name, value in parts) + b"--XX--\r\n"
-    return body, "multipart/form-data; boundary=XX"
-
-
-def order(**fields):
-    return json.dumps(fields).encode(), "application/json"
 
 
 def held(pid):

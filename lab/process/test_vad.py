@@ -53,11 +53,6 @@ class Vad(Household):
         self.configure(CONFIG)
         self.talk = self.speech(commands=6)
 
-    def configure(self, text):
-        folder = self.dir / "cfg" / "gantry"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(text)
-
     def page(self, wav, model):
         return json.loads(self.ok("transcribe", wav, "-m", model, "--format", "json"))
 

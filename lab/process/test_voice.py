@@ -59,11 +59,6 @@ class Voice(Household):
             self.post(path, body, kind)
         return caught.exception.code, json.loads(caught.exception.read())["error"]
 
-    def serve(self):
-        """A daemon that stays."""
-        self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
-        wait_until(lambda: self.gantry("ps").returncode == 0, 20, "the daemon")
-
     def spoken(self, *args):
         out = self.dir / "out.wav"
         self.ok("speak", *args, "-o", out)

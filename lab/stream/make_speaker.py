@@ -7,104 +7,20 @@ decoder that makes samples of the frames. What it says is noise; that it is the 
 streams is what it is for.
 """
 
-import math
-import random
-import struct
 import sys
+
+from random_gguf import (BOOL, F16, FLOAT, PROJECTOR, STRING, U32, Tensors, encoder_pairs,
+                         shape_pairs, vocabulary_pairs, write)
 
 LAYERS, WIDTH, INNER, HEADS = 28, 128, 512, 2
 LATENT, FLOW, FLOW_BLOCKS = 8, 32, 2  # of a frame; of the flow network
 MIMI, MIMI_INNER = 64, 128  # of voice encoder and decoder, one head
 RATIOS, DOWN = (4, 5, 6), 16  # 24,000 samples a second to 12.5 frames
-F32, F16 = 0, 1
-U32, FLOAT, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
 TOKENS = ["<pad>", "</s>", "<unk>", "\u2581", *"abcdefghijklmnopqrstuvwxyzHTSAB.,;:!?",
           "<|pad|>", "<|bos_before_voice|>", "<|audio_bos|>"]
 
 
-class Weights:
-    """Random numbers, cut out of one pool: quick without any library."""
-
-    def __init__(self, seed):
-        rng = random.Random(seed)
-        self.rng = rng
-        self.pool = [rng.gauss(0, 1) for _ in range(1 << 15)]
-        self.packed = {}
-
-    def make(self, kind, count, scale):
-        key = (kind, scale)
-        if key not in self.packed:
-            form = f"<{len(self.pool)}{'e' if kind == F16 else 'f'}"
-            self.packed[key] = struct.pack(form, *(scale * x for x in self.pool))
-        pool, size = self.packed[key], (2 if kind == F16 else 4)
-        at = self.rng.randrange(len(self.pool)) * size
-        out = pool[at:at + count * size]
-        while len(out) < count * size:
-            out += pool[:count * size - len(out)]
-        return out
-
-
-def text(value):
-    data = value.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def pair(key, kind, value):
-    if kind == STRING:
-        body = text(value)
-    elif kind == ARRAY:
-        of, items = value
-        body = struct.pack("<IQ", of, len(items)) + b"".join(
-            text(item) if of == STRING else struct.pack("<f" if of == FLOAT else "<i", item)
-            for item in items)
-    else:
-        body = struct.pack({U32: "<I", FLOAT: "<f", BOOL: "<?"}[kind], value)
-    return text(key) + struct.pack("<I", kind) + body
-
-
-def write(path, pairs, tensors):
-    """tensors: (name, dimensions as ggml counts them, type, bytes)."""
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
-    head += b"".join(pair(*p) for p in pairs)
-    offset = 0
-    for name, shape, kind, data in tensors:
-        head += text(name) + struct.pack("<I", len(shape))
-        head += struct.pack(f"<{len(shape)}Q", *shape) + struct.pack("<IQ", kind, offset)
-        offset += -(-len(data) // 32) * 32
-    with open(path, "wb") as out:
-        out.write(head + b"\0" * (-len(head) % 32))
-        for _, _, _, data in tensors:
-            out.write(data + b"\0" * (-len(data) % 32))
-
-
-class Tensors(list):
-    def __init__(self, seed):
-        super().__init__()
-        self.weights = Weights(seed)
-
-    def add(self, name, *shape, kind=F32, scale=None):
-        count = math.prod(shape)
-        if scale is None:
-            scale = math.prod(shape[:-1]) ** -0.5
-        self.append((name, shape, kind, self.weights.make(kind, count, scale)))
-
-    def fill(self, name, count, value):
-        self.append((name, (count,), F32, struct.pack("<f", value) * count))
-
-    def linear(self, name, inside, outside, bias=True):
-        self.add(f"{name}.weight", inside, outside, kind=F16)
-        if bias:
-            self.add(f"{name}.bias", outside, scale=0.01)
-
-    def norm(self, name, size):
-        self.fill(f"{name}.weight", size, 1)
-        self.fill(f"{name}.bias", size, 0)
-
-    def conv(self, name, kernel, inside, outside, turned=False):
-        shape = (kernel, outside, inside) if turned else (kernel, inside, outside)
-        self.add(f"{name}.weight", *shape, kind=F16, scale=(kernel * inside) ** -0.5)
-        self.add(f"{name}.bias", outside, scale=0.01)
-
+class Speaker(Tensors):
     def transformer(self, prefix):
         for part in ("attn_q", "attn_k", "attn_v", "attn_out"):
             self.linear(f"{prefix}.blk.0.{part}", MIMI, MIMI, bias=False)
@@ -123,31 +39,24 @@ def backbone(path):
     for i in range(LAYERS):
         tensors.norm(f"blk.{i}.attn_norm", WIDTH)
         tensors.norm(f"blk.{i}.ffn_norm", WIDTH)
-        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            tensors.linear(f"blk.{i}.{part}", WIDTH, WIDTH, bias=False)
+        tensors.attention(f"blk.{i}", WIDTH, WIDTH)
         tensors.linear(f"blk.{i}.ffn_up", WIDTH, INNER, bias=False)
         tensors.linear(f"blk.{i}.ffn_down", INNER, WIDTH, bias=False)
     kinds = [3 if t.startswith("<") else 1 for t in TOKENS]
     kinds[2] = 2
     write(path, [
-        ("general.architecture", STRING, "pockettts"), ("pockettts.context_length", U32, 4096),
-        ("pockettts.embedding_length", U32, WIDTH), ("pockettts.block_count", U32, LAYERS),
+        *shape_pairs("pockettts", 4096, WIDTH, LAYERS, HEADS),
         ("pockettts.feed_forward_length", U32, INNER),
-        ("pockettts.attention.head_count", U32, HEADS),
         ("pockettts.attention.layer_norm_epsilon", FLOAT, 1e-5),
-        ("pockettts.rope.freq_base", FLOAT, 10000.0), ("tokenizer.ggml.model", STRING, "t5"),
-        ("tokenizer.ggml.pre", STRING, "default"),
-        ("tokenizer.ggml.tokens", ARRAY, (STRING, TOKENS)),
-        ("tokenizer.ggml.scores", ARRAY, (FLOAT, [-float(i) for i in range(len(TOKENS))])),
-        ("tokenizer.ggml.token_type", ARRAY, (I32, kinds)),
+        ("pockettts.rope.freq_base", FLOAT, 10000.0),
+        *vocabulary_pairs(TOKENS, kinds, [-float(i) for i in range(len(TOKENS))], model="t5"),
         ("tokenizer.ggml.add_space_prefix", BOOL, True),
         ("tokenizer.ggml.remove_extra_whitespaces", BOOL, True),
-        ("tokenizer.ggml.add_bos_token", BOOL, False),
         ("tokenizer.ggml.add_eos_token", BOOL, False)], tensors)
 
 
 def projector(path):
-    tensors = Tensors(2)
+    tensors = Speaker(2)
     # The voice encoder: samples to states of the backbone.
     tensors.conv("a.seanet.conv_in", 7, 1, 8)
     for i, ratio in enumerate(RATIOS):
@@ -192,20 +101,14 @@ def projector(path):
         tensors.conv(f"a.gen.wav.seanet.blk.{i}.res_conv1", 3, size // 2, size // 4)
         tensors.conv(f"a.gen.wav.seanet.blk.{i}.res_conv2", 1, size // 4, size // 2)
     tensors.conv("a.gen.wav.seanet.conv_out", 3, MIMI >> 3, 1)
-    pairs = [("general.architecture", STRING, "clip"), ("clip.has_audio_encoder", BOOL, True),
-             ("clip.has_gen_audio_encoder", BOOL, True), ("clip.use_gelu", BOOL, True),
-             ("clip.audio.projector_type", STRING, "pockettts_spkenc"),
-             ("clip.gen.audio.projector_type", STRING, "pockettts_gen"),
-             ("clip.gen.audio.model_variant", STRING, "english"),
-             ("clip.audio.num_mel_bins", U32, 1)]
-    for part in ("audio", "gen.audio"):
-        pairs += [(f"clip.{part}.projection_dim", U32, WIDTH),
-                  (f"clip.{part}.embedding_length", U32, MIMI),
-                  (f"clip.{part}.feed_forward_length", U32, MIMI_INNER),
-                  (f"clip.{part}.block_count", U32, 1),
-                  (f"clip.{part}.attention.head_count", U32, 1),
-                  (f"clip.{part}.attention.layer_norm_epsilon", FLOAT, 1e-5)]
-    write(path, pairs, tensors)
+    size = (MIMI, MIMI_INNER, 1, 1, WIDTH)
+    write(path, [
+        *PROJECTOR, ("clip.has_gen_audio_encoder", BOOL, True), ("clip.use_gelu", BOOL, True),
+        *encoder_pairs("audio", *size), *encoder_pairs("gen.audio", *size),
+        ("clip.audio.projector_type", STRING, "pockettts_spkenc"),
+        ("clip.gen.audio.projector_type", STRING, "pockettts_gen"),
+        ("clip.gen.audio.model_variant", STRING, "english"),
+        ("clip.audio.num_mel_bins", U32, 1)], tensors)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ streams is what it is for.
 
 import sys
 
-from make_speaker import ARRAY, BOOL, F16, F32, FLOAT, I32, STRING, U32, Tensors, write
+from random_gguf import (BOOL, BYTES, F16, F32, PROJECTOR, STRING, U32, Tensors, encoder_pairs,
+                         qwen_pairs, vocabulary_pairs, write)
 
 WIDTH, INNER, HEADS, HEAD, LAYERS = 128, 256, 4, 32, 8
 CODES, CONTROLS, BOOKS = 2048, 1024, 16
@@ -22,14 +23,11 @@ NAMES = {2148: "codec_pad", 2149: "codec_bos", END: "codec_eos_token", 2154: "co
          2156: "codec_think_bos", 2157: "codec_think_eos", 2050: "codec_language_english",
          2053: "codec_language_german"}
 TEXT = ["<unk>", "<|im_start|>", "<|im_end|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>",
-        *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581assistant", "assistant"]
+        *BYTES, "\u2581assistant", "assistant"]
 CODEC = [f"<|{NAMES.get(i, f'codec_{i}')}|>" for i in range(CODES + CONTROLS)]
 
 
 class Parts(Tensors):
-    def scale(self, name, size, value=1):
-        self.fill(f"{name}.weight", size, value)
-
     def block(self, prefix, width, inner, heads, head, scales=False):
         for part in ("attn_q", "attn_k", "attn_v"):
             self.linear(f"{prefix}.{part}", width, heads * head, bias=False)
@@ -71,36 +69,14 @@ def backbone(path):
     tensors.add("token_embd.weight", WIDTH, len(tokens), kind=F16, scale=1)
     tensors.codes("output.weight")
     tensors.scale("output_norm", WIDTH)
-    for i in range(LAYERS):
-        tensors.scale(f"blk.{i}.attn_norm", WIDTH)
-        tensors.scale(f"blk.{i}.ffn_norm", WIDTH)
-        for part in ("attn_q_norm", "attn_k_norm"):
-            tensors.scale(f"blk.{i}.{part}", HEAD)
-        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            tensors.linear(f"blk.{i}.{part}", WIDTH, WIDTH, bias=False)
-        tensors.linear(f"blk.{i}.ffn_gate", WIDTH, INNER, bias=False)
-        tensors.linear(f"blk.{i}.ffn_up", WIDTH, INNER, bias=False)
-        tensors.linear(f"blk.{i}.ffn_down", INNER, WIDTH, bias=False)
-    kinds = [2] + [3] * 5 + [6] * 256 + [1] * 2 + [3] * len(CODEC)
+    tensors.qwen_layers(LAYERS, WIDTH, INNER, HEAD)
+    kinds = [2] + [3] * 5 + [6] * len(BYTES) + [1] * 2 + [3] * len(CODEC)
     write(path, [
-        ("general.architecture", STRING, "qwen3tts"), ("qwen3tts.context_length", U32, 4096),
-        ("qwen3tts.embedding_length", U32, WIDTH), ("qwen3tts.block_count", U32, LAYERS),
-        ("qwen3tts.feed_forward_length", U32, INNER),
-        ("qwen3tts.attention.head_count", U32, HEADS),
-        ("qwen3tts.attention.head_count_kv", U32, HEADS),
-        ("qwen3tts.attention.key_length", U32, HEAD),
-        ("qwen3tts.attention.value_length", U32, HEAD),
-        ("qwen3tts.attention.layer_norm_rms_epsilon", FLOAT, 1e-6),
-        ("qwen3tts.rope.freq_base", FLOAT, 1e6),
-        ("qwen3tts.rope.dimension_sections", ARRAY, (I32, [6, 5, 5, 0])),
-        ("tokenizer.ggml.model", STRING, "llama"), ("tokenizer.ggml.pre", STRING, "default"),
-        ("tokenizer.ggml.tokens", ARRAY, (STRING, tokens)),
-        ("tokenizer.ggml.scores", ARRAY, (FLOAT, [0.0] * len(tokens))),
-        ("tokenizer.ggml.token_type", ARRAY, (I32, kinds)),
+        *qwen_pairs("qwen3tts", 4096, WIDTH, INNER, LAYERS, HEADS, HEAD),
+        *vocabulary_pairs(tokens, kinds, [0.0] * len(tokens)),
         ("tokenizer.ggml.eos_token_id", U32, len(TEXT) + END),
         ("tokenizer.ggml.unknown_token_id", U32, 0),
         ("tokenizer.ggml.add_space_prefix", BOOL, False),
-        ("tokenizer.ggml.add_bos_token", BOOL, False),
         ("tokenizer.ggml.add_eos_token", BOOL, False)], tensors)
 
 
@@ -161,20 +137,11 @@ def projector(path):
     tensors.snake("a.gen.wav.dac.post_snake", size)
     tensors.conv("a.gen.wav.dac.post_conv", 7, size, 1)
     write(path, [
-        ("general.architecture", STRING, "clip"), ("clip.has_audio_encoder", BOOL, True),
-        ("clip.has_gen_audio_encoder", BOOL, True),
+        *PROJECTOR, ("clip.has_gen_audio_encoder", BOOL, True),
+        *encoder_pairs("audio", EAR, EAR, 3, 1, WIDTH), ("clip.audio.num_mel_bins", U32, MELS),
         ("clip.audio.projector_type", STRING, "qwen3tts_spkenc"),
-        ("clip.audio.num_mel_bins", U32, MELS), ("clip.audio.projection_dim", U32, WIDTH),
-        ("clip.audio.embedding_length", U32, EAR), ("clip.audio.feed_forward_length", U32, EAR),
-        ("clip.audio.block_count", U32, 3), ("clip.audio.attention.head_count", U32, 1),
-        ("clip.audio.attention.layer_norm_epsilon", FLOAT, 1e-5),
-        ("clip.gen.audio.projector_type", STRING, "qwen3tts_gen"),
-        ("clip.gen.audio.projection_dim", U32, WIDTH),
-        ("clip.gen.audio.embedding_length", U32, GUESS),
-        ("clip.gen.audio.feed_forward_length", U32, GUESS_INNER),
-        ("clip.gen.audio.block_count", U32, GUESS_LAYERS),
-        ("clip.gen.audio.attention.head_count", U32, GUESS_HEADS),
-        ("clip.gen.audio.attention.layer_norm_epsilon", FLOAT, 1e-6)], tensors)
+        *encoder_pairs("gen.audio", GUESS, GUESS_INNER, GUESS_LAYERS, GUESS_HEADS, WIDTH, 1e-6),
+        ("clip.gen.audio.projector_type", STRING, "qwen3tts_gen")], tensors)
 
 
 if __name__ == "__main__":
