@@ -193,7 +193,7 @@ class Convert(Worker):
                 for text, ours in zip(texts, body["embeddings"], strict=True):
                     theirs = vectors[expected["texts"].index(text)]
                     worst = max(abs(a - b) for a, b in zip(ours, theirs))
-                    self.assertLess(worst, 1e-4, f"{family}: {text}")
+                    self.assertLess(worst, 1e-5, f"{family}: {text}")
 
     def test_the_same_weights_in_any_file_are_the_same_model(self):
         self.environment()
