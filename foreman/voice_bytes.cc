@@ -14,8 +14,9 @@ constexpr Bytes kSherpaBytes = MiB(48);
 // A session of onnxruntime holds the weights once more while it arranges them, and what passes
 // between layers; files are mostly weights.
 constexpr uint64_t kFileTimes = 2;
-// Allowed for the samples of a quarter of an hour, as floats and as the features made of them.
-constexpr Bytes kDiarizationBytes = MiB(64);
+// Allowed for a quarter of an hour: its samples as floats, what lies between the layers, and the
+// distances of all its stretches from each other. 73 MiB were seen before these were compared.
+constexpr Bytes kDiarizationBytes = MiB(112);
 
 // Allowed for half a minute of sound, its features, and what lies between a recogniser's layers.
 constexpr Bytes kListeningBytes = MiB(32);
