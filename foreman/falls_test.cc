@@ -47,6 +47,41 @@ TEST_F(FallsTest, RestsLongerAfterEveryFallAndHearsThatItRests) {
   EXPECT_NE(refused.error().message.find("failed 3 times in a row"), std::string::npos);
 }
 
+TEST_F(FallsTest, AJobWaitsForAShortRest) {
+  const Loadable a = model("a", 60);
+  FakeScript failing;
+  failing.fails = true;
+  host_.script("a", failing);
+  for (uint32_t i = 0; i < kLoadFailuresMax; ++i) {
+    fall(a);
+    if (i + 1 < kLoadFailuresMax) clock_.advance(kRestMax);
+  }
+  EXPECT_FALSE(try_open(a)) << "anybody else is told at once";
+  host_.script("a", {});
+  std::atomic<bool> opened{false};
+  std::thread job([&] { opened = try_open(a, true).has_value(); });
+  for (int i = 0; i < 60; ++i) std::this_thread::sleep_for(Millis(1));
+  EXPECT_FALSE(opened);
+  EXPECT_EQ(host_.starts("a"), static_cast<int>(kLoadFailuresMax));
+  clock_.advance(Millis(10'000));
+  job.join();
+  EXPECT_TRUE(opened);
+}
+
+TEST_F(FallsTest, OfALongRestAJobIsToldToo) {
+  const Loadable a = model("a", 60);
+  FakeScript failing;
+  failing.fails = true;
+  host_.script("a", failing);
+  for (uint32_t i = 0; i < 6; ++i) {  // the sixth rest is 12 s at least
+    fall(a);
+    if (i < 5) clock_.advance(kRestMax * 2);
+  }
+  const auto refused = try_open(a, true);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("failed 6 times in a row"), std::string::npos);
+}
+
 TEST_F(FallsTest, TenHealthyMinutesForgiveTheFalls) {
   Loadable a = model("a", 60);
   FakeScript failing;

@@ -20,6 +20,8 @@ constexpr Millis kCancelPoll{20};
 constexpr int kLendTries = 3;
 // How soon the end of an adopted program is seen, and the end of a program's time.
 constexpr Millis kHolderLook{100};
+// A job waits for a rest that ends so soon: to be told of it would be an attempt of its own.
+constexpr Millis kShortRest{10'000};
 
 std::string_view state_name(ModelState state) {
   switch (state) {
@@ -137,7 +139,7 @@ Result<std::unique_ptr<Session>> Scheduler::open(const Loadable& model, const ht
                                                  const Patience& patience) {
   Error last;
   for (int attempt = 0; attempt < kLendTries; ++attempt) {
-    Result<Lent> lent = open_once(model, cancel, priority, patience);
+    Result<Lent> lent = open_once(model, cancel, priority, durable, patience);
     if (!lent) return fail(lent.error());
     lent->loadable.why = model.why;  // of this request, whoever had it loaded
     Instance& instance = *lent->instance;
@@ -187,7 +189,8 @@ Result<Scheduler::Model*> Scheduler::model_locked(const Loadable& loadable) {
 }
 
 Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const http::Cancel& cancel,
-                                             int priority, const Patience& patience) {
+                                             int priority, bool durable,
+                                             const Patience& patience) {
   std::unique_lock lock(mutex_);
   if (!ledger_.could_hold(loadable.shares)) {
     return fail(Code::kDoesNotFit, fmt::format("{} needs more than the budget", loadable.name),
@@ -197,11 +200,14 @@ Result<Scheduler::Lent> Scheduler::open_once(const Loadable& loadable, const htt
   if (!model) return fail(model.error());
   if ((*model)->falls >= kLoadFailuresMax && rests_locked(**model)) {
     const Millis left = (*model)->rests_until - options_.clock->steady();
-    return fail((*model)->last_error->code,
-                fmt::format("{} failed {} times in a row; the last time: {}", loadable.name,
-                            (*model)->falls, (*model)->last_error->message),
-                fmt::format("look at `gantry logs {}`; it is tried again in {} s", loadable.name,
-                            left.count() / 1000 + 1));
+    const Error& last = *(*model)->last_error;
+    if (!durable || last.code != Code::kWorkerFailed || left > kShortRest) {
+      return fail(last.code,
+                  fmt::format("{} failed {} times in a row; the last time: {}", loadable.name,
+                              (*model)->falls, last.message),
+                  fmt::format("look at `gantry logs {}`; it is tried again in {} s", loadable.name,
+                              left.count() / 1000 + 1));
+    }
   }
   Request request;
   request.model = *model;

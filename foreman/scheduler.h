@@ -81,7 +81,7 @@ class Scheduler {
     bool waited_for_load;
   };
   [[nodiscard]] Result<Lent> open_once(const Loadable& model, const http::Cancel& cancel,
-                                       int priority, const Patience& patience);
+                                       int priority, bool durable, const Patience& patience);
   [[nodiscard]] Result<Model*> model_locked(const Loadable& loadable);
   void dispatch_locked();
   Moves decide_locked();

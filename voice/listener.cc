@@ -2,8 +2,10 @@
 #include "voice/listener.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
+#include "voice/sentences.h"
 #include "voice/sherpa_ears.h"
 #include "worker/levels.h"
 
@@ -11,13 +13,17 @@ namespace gantry {
 
 namespace {
 
-// A whisper reads a whole window whatever is in it, and tells times itself.
-bool joins(const VoiceOptions& options) { return options.engine == "whisper"; }
+// A whisper reads a whole window whatever is in it, and tells times itself. Moonshine 2 sets full
+// stops, by which its sentences are timed.
+Millis join_of(const VoiceOptions& options) {
+  if (options.engine == "whisper") return kListenWindow;
+  return options.values.contains("merged_decoder") ? kMoonshineJoin : Millis(0);
+}
 
 class SherpaListener final : public Listener {
  public:
   SherpaListener(std::unique_ptr<Ears> ears, std::unique_ptr<Denoiser> denoiser,
-                 std::unique_ptr<Punctuation> punctuation, bool join)
+                 std::unique_ptr<Punctuation> punctuation, Millis join)
       : ears_(std::move(ears)),
         denoiser_(std::move(denoiser)),
         punctuation_(std::move(punctuation)),
@@ -29,7 +35,11 @@ class SherpaListener final : public Listener {
     if (!wav) return fail(wav.error());
     const Result<std::vector<uint8_t>> levels = wav_levels(&*wav, cancel);
     if (!levels) return fail(levels.error());
-    std::vector<Piece> pieces = cut_speech(*levels, cut_options(hearing, kListenWindow, join_));
+    const CutOptions cut = cut_options(hearing, kListenWindow, join_);
+    std::vector<Piece> pieces = cut_speech(*levels, cut);
+    CutOptions apart = cut;
+    apart.join = Millis(0);
+    voices_ = cut_speech(*levels, apart);
     for (size_t i = skip_heard(&pieces, hearing.from); i < pieces.size(); ++i) {
       const Piece& piece = pieces[i];
       if (cancel) return fail(Code::kCancelled, "cancelled");
@@ -62,26 +72,49 @@ class SherpaListener final : public Listener {
     const Result<std::vector<HeardPart>> parts = ears_->hear(samples);
     if (!parts) return fail(parts.error());
     std::vector<Segment> segments;
-    for (const HeardPart& part : *parts) segments.push_back(placed(part, piece));
+    for (const HeardPart& part : *parts) {
+      if (part.end == Millis(0) && join_ > Millis(0)) {
+        std::ranges::move(place_sentences(marked(part.text), voices_in(piece)),
+                          std::back_inserter(segments));
+      } else {
+        segments.push_back(placed(part, piece));
+      }
+    }
     return segments;
+  }
+
+  std::string marked(const std::string& text) const {
+    return punctuation_ ? punctuation_->mark(text) : text;
+  }
+
+  // The utterances of a piece, whose beginning may have been cut off.
+  std::vector<Piece> voices_in(const Piece& piece) const {
+    std::vector<Piece> inside;
+    for (Piece voice : voices_) {
+      voice.voice = std::max(voice.voice, piece.voice);
+      voice.hush = std::min(voice.hush, piece.hush);
+      if (voice.voice < voice.hush) inside.push_back(voice);
+    }
+    if (inside.empty()) inside.push_back(piece);
+    return inside;
   }
 
   // Where the engine tells no times, an utterance is timed by its loudness, exact to a frame.
   Segment placed(const HeardPart& part, const Piece& piece) {
     const Millis voice = frame_time(piece.voice), hush = frame_time(piece.hush);
-    Segment segment{voice, hush, part.text, part.confidence};
+    Segment segment{voice, hush, marked(part.text), part.confidence};
     if (part.end > Millis(0)) {
       segment.start = std::clamp(frame_time(piece.begin) + part.start, voice, hush);
       segment.end = std::clamp(frame_time(piece.begin) + part.end, segment.start, hush);
     }
-    if (punctuation_) segment.text = punctuation_->mark(segment.text);
     return segment;
   }
 
   const std::unique_ptr<Ears> ears_;
   const std::unique_ptr<Denoiser> denoiser_;        // may be null
   const std::unique_ptr<Punctuation> punctuation_;  // may be null
-  const bool join_;
+  const Millis join_;
+  std::vector<Piece> voices_;  // of the recording: its utterances
 };
 
 }  // namespace
@@ -104,7 +137,7 @@ Result<std::unique_ptr<Listener>> load_listener(const VoiceOptions& options) {
   Result<std::unique_ptr<Ears>> ears = load_ears(options);
   if (!ears) return fail(ears.error());
   return std::make_unique<SherpaListener>(std::move(*ears), std::move(denoiser),
-                                          std::move(punctuation), joins(options));
+                                          std::move(punctuation), join_of(options));
 }
 
 }  // namespace gantry

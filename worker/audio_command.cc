@@ -73,7 +73,8 @@ class AudioCommand final : public Worker {
     const Result<std::vector<uint8_t>> levels = wav_levels(&*wav, cancel);
     if (!levels) return fail(levels.error());
     std::vector<Segment> out;
-    std::vector<Piece> pieces = cut_speech(*levels, cut_options(hearing, limits_.piece, true));
+    std::vector<Piece> pieces =
+        cut_speech(*levels, cut_options(hearing, limits_.piece, limits_.piece));
     for (size_t i = skip_heard(&pieces, hearing.from); i < pieces.size(); ++i) {
       const Piece& piece = pieces[i];
       const Result<std::vector<int16_t>> samples = piece_samples(&*wav, piece);

@@ -165,7 +165,7 @@ uint8_t frame_level(std::span<const int16_t> samples) {
                                          200L));
 }
 
-CutOptions cut_options(const Hearing& hearing, Millis window, bool join) {
+CutOptions cut_options(const Hearing& hearing, Millis window, Millis join) {
   CutOptions options{.window = window, .join = join};
   if (hearing.speech) options.speech = *hearing.speech;
   return options;
@@ -179,7 +179,8 @@ std::vector<Piece> cut_speech(std::span<const uint8_t> levels, const CutOptions&
   pad(&voices, size);
   std::vector<Piece> pieces;
   for (const Piece& voice : voices) split(levels, voice, limit, &pieces);
-  return options.join ? join(pieces, limit) : pieces;
+  if (options.join == Millis(0)) return pieces;
+  return join(pieces, static_cast<uint32_t>(options.join / kFrame));
 }
 
 size_t skip_heard(std::vector<Piece>* pieces, Millis from) {

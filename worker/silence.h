@@ -22,14 +22,15 @@ uint8_t frame_level(std::span<const int16_t> samples);
 
 struct CutOptions {
   Millis window{0};  // no piece is longer
-  // Utterances that fit one window together become one piece. For models whose cost is a whole
-  // window whatever is in it; a model with a short window hears one utterance at a time.
-  bool join = false;
+  // Utterances that fit this together become one piece; 0: none do. For models whose cost is a
+  // whole window whatever is in it, or that understand more with the words around; a model with a
+  // short window hears one utterance at a time.
+  Millis join{0};
   // Where a detector found speech, in order; absent: by loudness.
   std::optional<std::span<const SpeechSpan>> speech = {};
 };
 // Of this recording, by its detector's word if there is one.
-CutOptions cut_options(const Hearing& hearing, Millis window, bool join);
+CutOptions cut_options(const Hearing& hearing, Millis window, Millis join);
 
 // One piece of the recording, frames [begin, end), with the speech in it at [voice, hush).
 // The margins between are silence that helps the model to find the first and last sound.

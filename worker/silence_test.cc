@@ -21,7 +21,7 @@ Levels& say(Levels& levels, uint32_t frames, uint8_t level) {
 }
 
 std::vector<Piece> cut(const Levels& levels, int window_ms = 3800, bool join = false) {
-  return cut_speech(levels, {.window = Millis(window_ms), .join = join});
+  return cut_speech(levels, {.window = Millis(window_ms), .join = Millis(join ? window_ms : 0)});
 }
 
 TEST(Silence, NothingInNothing) {
@@ -49,8 +49,8 @@ TEST(Silence, ADetectorsWordStandsInThePlaceOfLoudness) {
   EXPECT_TRUE(cut_by(loud, {}).empty());
   EXPECT_TRUE(cut_by({}, speech).empty());
   const Hearing hearing{"a.wav", Millis(0), speech};
-  EXPECT_EQ(cut_speech(loud, cut_options(hearing, Millis(3'800), false)), pieces);
-  EXPECT_FALSE(cut_options({"a.wav"}, Millis(3'800), true).speech);
+  EXPECT_EQ(cut_speech(loud, cut_options(hearing, Millis(3'800), Millis(0))), pieces);
+  EXPECT_FALSE(cut_options({"a.wav"}, Millis(3'800), Millis(3'800)).speech);
 }
 
 TEST(Silence, SteadyNoiseIsNoSpeech) {

@@ -53,7 +53,8 @@ class WhisperRecogniser final : public Recogniser {
     const Result<std::vector<uint8_t>> levels = wav_levels(&*wav, cancel);
     if (!levels) return fail(levels.error());
     encoders_.begin();
-    const CutOptions cut = cut_options(hearing, window_, window_ >= kLongWindow);
+    const Millis join = window_ >= kLongWindow ? window_ : Millis(0);
+    const CutOptions cut = cut_options(hearing, window_, join);
     Recording recording{hearing.wav, cut_speech(*levels, cut), 0, levels->size(), cancel};
     recording.first = skip_heard(&recording.pieces, hearing.from);
     if (Result<void> heard = hear(recording, on_progress); !heard) return fail(heard.error());
