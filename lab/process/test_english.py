@@ -51,11 +51,9 @@ class English(Household):
         """Word errors of the recogniser, and how many words there are."""
         reference = self.dir / "said.txt"
         reference.write_text(said)
-        page = json.loads(self.ok("compare", recording, "-m", MODEL, "-m", MODEL, "--reference",
-                                  reference, "--json", timeout=300))
-        first, second = page["engines"]
-        self.assertEqual(first["text"], second["text"])  # the same sound is the same words
-        wrong = first["against_reference"]
+        page = json.loads(self.ok("compare", recording, "-m", MODEL, "-m", "micro-asr",
+                                  "--reference", reference, "--json", timeout=300))
+        wrong = page["engines"][0]["against_reference"]
         return wrong["substituted"] + wrong["deleted"] + wrong["inserted"], wrong["words"]
 
     def test_people_are_understood(self):
@@ -74,9 +72,9 @@ class English(Household):
 
     def test_no_word_is_lost_or_doubled_at_seams(self):
         long = self.dir / "long.wav"
-        self.assertGreater(repeated(RECORDINGS / "two_cities.wav", 6, long), 240)
-        wrong, words = self.errors(long, " ".join([TWO_CITIES] * 6))
-        self.assertEqual(words, 6 * 119)
+        self.assertGreater(repeated(RECORDINGS / "two_cities.wav", 4, long), 160)
+        wrong, words = self.errors(long, " ".join([TWO_CITIES] * 4))
+        self.assertEqual(words, 4 * 119)
         self.assertLessEqual(wrong, 0.06 * words)
         segments = json.loads(self.ok("transcribe", long, "-m", MODEL, "--format", "json"))
         for before, after in zip(segments["segments"], segments["segments"][1:]):
