@@ -558,13 +558,13 @@ Result<std::vector<Job>> Foreman::jobs(const JobQuery& query) {
 Result<JobTally> Foreman::tally() { return parts_->store->tally(); }
 
 Result<void> Foreman::cancel(const std::string& id) {
-  Result<JobState> was = parts_->store->cancel(id, parts_->clock.wall());
-  if (was) {
+  Result<Job> cancelled = parts_->store->cancel(id, parts_->clock.wall());
+  if (cancelled) {
     parts_->log->info("job_cancelled", {{"job", id}});
-    parts_->runner->cancelled(id);
+    parts_->runner->cancelled(*cancelled);
     return {};
   }
-  if (was.error().code == Code::kConflict) {
+  if (cancelled.error().code == Code::kConflict) {
     Result<Job> now = parts_->store->job(id);
     if (now && now->state == JobState::kCancelled) return {};
     if (now) {
@@ -572,7 +572,7 @@ Result<void> Foreman::cancel(const std::string& id) {
                                                job_state_name(now->state)));
     }
   }
-  return fail(was.error());
+  return fail(cancelled.error());
 }
 
 Result<void> Foreman::pause(const std::string& id) {

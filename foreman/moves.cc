@@ -204,16 +204,17 @@ Result<void> Store::unclaim(const std::string& id, Token token) {
   });
 }
 
-Result<JobState> Store::cancel(const std::string& id, WallTime now) {
-  JobState was = JobState::kQueued;
+Result<Job> Store::cancel(const std::string& id, WallTime now) {
+  Result<Job> cancelled;
   Result<void> done = write("cancel", "cancel the job", [&]() -> Result<void> {
     Result<Held> held = hold(id, std::nullopt, JobState::kCancelled);
     if (!held) return fail(held.error());
-    was = held->state;
-    return end(*held, JobState::kCancelled, nullptr, now);
+    if (Result<void> ended = end(*held, JobState::kCancelled, nullptr, now); !ended) return ended;
+    cancelled = row_of(id);
+    return cancelled ? Result<void>{} : fail(cancelled.error());
   });
   if (!done) return fail(done.error());
-  return was;
+  return cancelled;
 }
 
 Result<JobState> Store::pause(const std::string& id) {

@@ -61,7 +61,7 @@ TEST_F(MovesTest, WhatDependsOnSeveralThatEndEndsOnce) {
     if (late) {
       EXPECT_EQ(claimed(11), "");
     } else {
-      const Result<JobState> cancelled = store_->cancel("a2", at(12));
+      const Result<Job> cancelled = store_->cancel("a2", at(12));
       ASSERT_TRUE(cancelled) << cancelled.error().message;
     }
     for (const char* id : {"b", "c", "d"}) EXPECT_EQ(state(id + n), JobState::kFailed) << id << n;

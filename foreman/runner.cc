@@ -416,21 +416,19 @@ void Runner::wake() {
   changed_.notify_all();
 }
 
-void Runner::cancelled(const std::string& id) {
+void Runner::cancelled(const Job& job) {
   {
     const std::lock_guard lock(mutex_);
     for (Active* active : active_) {
-      if (active->claim.job.id != id) continue;
+      if (active->claim.job.id != job.id) continue;
       active->cancel = true;
       return;
     }
   }
   // Nobody runs it: its story ends here.
-  if (Result<Job> job = look(id); job) {
-    options_.events->add(id, state_event(job->state, *job, nullptr));
-    options_.events->end(id);
-    sweep(*job);
-  }
+  options_.events->add(job.id, state_event(job.state, job, nullptr));
+  options_.events->end(job.id);
+  sweep(job);
 }
 
 void Runner::paused(const std::string& id) {

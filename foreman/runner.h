@@ -47,8 +47,8 @@ class Runner {
   // Cleans what ended jobs left behind, then starts the threads.
   void start();
   void wake();  // there may be a job to claim
-  // After the store has cancelled or paused it: its executor is told to end.
-  void cancelled(const std::string& id);
+  // After the store has cancelled or paused it: its executor is told to end. Waits for nothing.
+  void cancelled(const Job& job);
   void paused(const std::string& id);
   void fill_in(Job* job);  // progress and step of a running one
   uint32_t running();

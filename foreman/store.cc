@@ -227,6 +227,10 @@ Result<void> Store::count_blockers(int64_t seq) {
 
 Result<Job> Store::job(const std::string& id) {
   const std::lock_guard lock(mutex_);
+  return row_of(id);
+}
+
+Result<Job> Store::row_of(const std::string& id) {
   Statement query = database_->prepare(fmt::format("{} WHERE id=?", kSelectJobs), "read the job");
   query.bind(id);
   Result<std::vector<Job>> found = read_jobs(*database_, query);

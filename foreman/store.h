@@ -66,8 +66,8 @@ class Store {
   // Back in line as if it had not been claimed: the daemon is stopping.
   [[nodiscard]] Result<void> unclaim(const std::string& id, Token token);
 
-  // The user's word. Each gives the state the job was in; kConflict where it leads nowhere.
-  [[nodiscard]] Result<JobState> cancel(const std::string& id, WallTime now);
+  // The user's word: the job as it is, or the state it was in; kConflict where it leads nowhere.
+  [[nodiscard]] Result<Job> cancel(const std::string& id, WallTime now);
   [[nodiscard]] Result<JobState> pause(const std::string& id);
   [[nodiscard]] Result<JobState> resume(const std::string& id, WallTime now);
   [[nodiscard]] Result<JobState> revive(const std::string& id, WallTime now);  // once more
@@ -132,6 +132,7 @@ class Store {
   [[nodiscard]] Result<void> count_blockers(int64_t seq);
   [[nodiscard]] Result<void> promote(WallTime now);
   [[nodiscard]] Result<void> end_late(WallTime now);
+  [[nodiscard]] Result<Job> row_of(const std::string& id);
   [[nodiscard]] Result<Held> hold(const std::string& id, std::optional<Token> token, JobState to);
   [[nodiscard]] Result<void> move(const Held& held, JobState to, std::string_view also);
   [[nodiscard]] Result<void> end(const Held& held, JobState to, const Error* error, WallTime now);

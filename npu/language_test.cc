@@ -133,10 +133,7 @@ TEST_F(LanguageTest, ADeviceThatDoesNotTakeTheModelIsNamedAndTriedAgainLater) {
   ASSERT_EQ(left.refused.size(), 2U);
   EXPECT_EQ(left.refused[0].device, "NPU");
   EXPECT_EQ(left.refused[1].device, "GPU");
-  // The engine writes of the device and of its backend on two streams: which comes last varies.
-  const std::string& cause = left.refused[0].cause;
-  EXPECT_TRUE(cause.find("OPENVINO0") != cause.npos || cause.find("no-backend.so") != cause.npos)
-      << cause;
+  EXPECT_NE(left.refused[0].cause.find("OPENVINO0"), std::string::npos) << left.refused[0].cause;
   // Within the rest a new process is ggml's at once; after it, the devices are asked again.
   ASSERT_EQ(::kill(left.pid, SIGKILL), 0);
   ASSERT_TRUE(model.answer(question("stop the radio"), gone, nullptr));

@@ -108,6 +108,24 @@ Base base_of(const Wish& wish, const std::string& device) {
   return base;
 }
 
+// On the CPU experts pass through memory that the streamer takes from the room for weights.
+bool staged(const ResidencyAsk& ask, bool accelerator) {
+  return !accelerator && ask.experts_least > 0;
+}
+
+// Of a room what the streamer has left for weights, and the room that so many of them need.
+uint64_t weights_in(const ResidencyAsk& ask, bool accelerator, uint64_t room) {
+  room -= std::min(room, kPageSlack);
+  return staged(ask, accelerator) ? room - std::min(room, staging_bytes(room)) : room;
+}
+
+uint64_t room_for(const ResidencyAsk& ask, bool accelerator, uint64_t weights) {
+  if (!staged(ask, accelerator)) return weights + kPageSlack;
+  uint64_t staging = kStagingLeast;
+  while (staging < staging_bytes(weights + staging)) staging = staging_bytes(weights + staging);
+  return weights + staging + kPageSlack;
+}
+
 bool may_draft(const Wish& wish) {
   // A state cannot be rolled back, and several drafted tokens visit several experts.
   return wish.parallel == 1 && !wish.embeddings && wish.card->state_bytes.n == 0 &&
@@ -159,9 +177,17 @@ Choice put_together(const Wish& wish, const std::string& device, Base base,
   plan.streamed = {sums.dense + sums.experts};
   plan.per_token = per_token(*wish.card, sums, chosen.experts);
   plan.resident_layers = ask.resident_layers;
+  const bool accelerator = on_accelerator(device);
+  const uint64_t weights = chosen.resident_bytes + chosen.ring + chosen.experts;
+  const Bytes room{room_for(ask, accelerator, weights)};
   Need& need = base.needs[base.device];
-  need.weights += plan.resident + plan.ring + plan.experts;
-  plan.device_budget = plan.resident + plan.ring + plan.experts + need.kv + base.graph;
+  need.weights += room;
+  // Beside an accelerator it all passes through host memory, the experts' own way.
+  for (Need& host : base.needs) {
+    if (!accelerator || host.device != kHost) continue;
+    host.compute += {product({staging_bytes(weights), ask.experts_least > 0 ? 2U : 1U})};
+  }
+  plan.device_budget = room + need.kv + base.graph;
   Choice choice;
   choice.device = device;
   choice.streamed = sums.layers;
@@ -278,7 +304,8 @@ std::optional<Choice> stream_choice(const Machine& machine, const std::vector<Ro
   ResidencyAsk ask = ask_of(*wish.card, on_accelerator(device));
   ask.resident_layers = wished_layers(wish);
   if (!ask.resident_layers) {
-    ask.room = (budget_of(rooms, device) - base.needs[base.device].total()).n;
+    const Bytes room = budget_of(rooms, device) - base.needs[base.device].total();
+    ask.room = weights_in(ask, on_accelerator(device), room.n);
   }
   const auto chosen = choose_residency(ask);
   if (!chosen || chosen->whole || chosen->ring + chosen->experts == 0) return std::nullopt;
@@ -355,8 +382,11 @@ std::string stream_text(const Machine& machine, const Wish& wish, const Choice& 
       "{} of {} layers stay on {}, {} stream from {}, {} a token through {}", choice.resident,
       wish.card->layers, plan.device == kHost ? "the CPU" : plan.device, choice.streamed, tier,
       format_bytes({static_cast<uint64_t>(plan.per_token)}),
-      plan.ring.n > 0 ? "a ring of " + format_bytes(plan.ring)
-                      : "an expert cache of " + format_bytes(plan.experts));
+      plan.ring.n > 0 ? "a ring of " + format_bytes(plan.ring) : "");
+  if (plan.experts.n > 0) {
+    out += (plan.ring.n > 0 ? " and an expert cache of " : "an expert cache of ") +
+           format_bytes(plan.experts);
+  }
   const auto arrival = arrival_seconds(machine, plan, plan.per_token);
   if (!arrival) out += "; `gantry devices --bench` measures how fast that is";
   if (plan.lookup) out += "; drafts from the text so far";

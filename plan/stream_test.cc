@@ -6,6 +6,7 @@
 #include "plan/example.h"
 #include "plan/need.h"
 #include "stream/options.h"
+#include "stream/residency.h"
 
 namespace gantry {
 namespace {
@@ -164,6 +165,32 @@ TEST(Streamed, OnlyVisitedExpertsMove) {
   EXPECT_GE(stream.streamed, MiB(12 * 96));
   EXPECT_LT(stream.per_token, static_cast<double>(MiB(12 * 96).n) * 4 / 64);
   EXPECT_FALSE(stream.lookup);
+}
+
+// What the streamer takes of its budget for itself: pages, and on the CPU what experts go through.
+TEST(Streamed, ItsBudgetHoldsWhatPassesThroughToo) {
+  for (const char* way : {"auto", "extreme", "4"}) {
+    for (const ModelCard& card : {read_card_of(), expert_card()}) {
+      Wish wish = wish_of(card);
+      wish.stream = *parse_stream_wish(way);
+      const Placement model = planned(machine_with(GiB(16)), wish, MiB(1'000)).models[0];
+      const bool all = card.experts == 0 && wish.stream.streaming == Streaming::kAuto;
+      ASSERT_EQ(model.stream.has_value(), !all) << way;
+      if (all) continue;
+      const StreamPlan& stream = *model.stream;
+      const Bytes weights = stream.resident + stream.ring + stream.experts;
+      const uint64_t room =
+          (stream.device_budget - model.needs[0].kv - llama_graph_bytes(wish)).n - kPageSlack;
+      EXPECT_EQ(room - weights.n, card.experts == 0 ? 0 : staging_bytes(room)) << way;
+    }
+  }
+  Machine machine = machine_with(GiB(16), {MiB(900)});
+  Wish wish = wish_of(expert_card());
+  wish.stream = *parse_stream_wish("extreme");
+  const Placement beside = planned(machine, wish, GiB(2)).models[0];
+  ASSERT_TRUE(beside.stream);
+  ASSERT_EQ(beside.stream->device, "gpu0");
+  EXPECT_GE(beside.on(kHost), beside.stream->host_budget + Bytes{2 * kStagingLeast});
 }
 
 TEST(Streamed, OnTheCpuSpeedIsDiskAndMemory) {

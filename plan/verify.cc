@@ -97,11 +97,12 @@ Result<Least> least_of(const Wish& wish, uint32_t context) {
   return least;
 }
 
-// The r smallest layers are the least that r resident layers can take.
+// The r smallest layers are the least that r resident layers can take, experts aside: they have a
+// cache of their own.
 Wide smallest_layers(const ModelCard& card, uint32_t count) {
   std::map<int, uint64_t> layers;
   for (const TensorGroup& group : card.groups) {
-    if (group.part == Part::kLayer) layers[group.layer] += group.bytes.n;
+    if (group.part == Part::kLayer) layers[group.layer] += (group.bytes - group.expert_bytes).n;
   }
   std::vector<uint64_t> sizes;
   for (const auto& [layer, bytes] : layers) sizes.push_back(bytes);
@@ -152,13 +153,15 @@ Result<void> check_stream(const Wish& wish, const Placement& placement, Wide wei
     return broken(wish.name + " gives the streamer another budget than it needs");
   }
   if (stream.host_budget > stream.streamed) return broken(wish.name + " hosts what stays");
-  if (asked.resident_layers && layers.resident < std::min(*asked.resident_layers,
-                                                          wish.card->layers)) {
+  // A layer whose experts pass through their cache counts as streamed, whatever else of it stays.
+  const uint32_t wanted = asked.resident_layers.value_or(0);
+  if (experts == 0 && layers.resident < std::min(wanted, wish.card->layers)) {
     return broken(wish.name + " keeps fewer layers than asked for");
   }
-  Wide resident = smallest_layers(*wish.card, layers.resident);
-  if (wish.card->experts > 0) resident = 0;  // counted with their dense part alone
-  if (Wide{stream.resident.n} < resident) return broken(wish.name + " lacks resident weights");
+  if (Wide{stream.resident.n} <
+      smallest_layers(*wish.card, std::max(wanted, layers.resident))) {
+    return broken(wish.name + " lacks resident weights");
+  }
   return {};
 }
 

@@ -17,13 +17,6 @@ namespace {
 constexpr double kAutoUtilisation = 0.80;
 // Of what is free, for the host tier, where no budget was set.
 constexpr double kAutoHostShare = 0.5;
-// Reads on their way through host memory: enough for the disk, but never much of a small budget.
-constexpr uint64_t kStagingMost = 32ull << 20;
-constexpr uint64_t kStagingLeast = 1ull << 20;
-constexpr uint64_t kStagingShare = 16;
-constexpr size_t kStagingBuffers = 8;
-// What whole pages take of the small weights' buffer and of the ring's.
-constexpr uint64_t kPageSlack = 4 * kReadAlign;
 // Smaller pieces of one layer travel together.
 constexpr uint64_t kPieceWanted = 1ull << 20;
 // A model that does not get the memory it planned with is planned again, with an eighth less.
@@ -227,8 +220,7 @@ ResidencyAsk StreamModel::ask(const Room& room) {
   ask.room = std::min(ask.room, most_);
   ask.room -= std::min(ask.room, kPageSlack);
   ask.taken += kPageSlack;
-  const uint64_t step = kReadAlign * kStagingBuffers;
-  staging_ = std::clamp(ask.room / kStagingShare / step * step, kStagingLeast, kStagingMost);
+  staging_ = staging_bytes(ask.room);
   if (inner_.host && !bank_groups_.empty()) {
     ask.room -= std::min(ask.room, staging_);  // experts pass through it as long as the model lives
     ask.taken += staging_;

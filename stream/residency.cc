@@ -8,6 +8,7 @@ namespace gantry {
 namespace {
 
 constexpr uint64_t kRingWanted = 64ull << 20;
+constexpr uint64_t kStagingShare = 16;
 
 struct Sums {
   uint64_t small = 0, dense = 0, experts = 0;  // dense without the small ones
@@ -183,6 +184,11 @@ std::vector<uint32_t> residency_order(uint32_t layers, LayerOrder order, uint32_
     if (!taken[i - 1]) out.push_back(i - 1);
   }
   return out;
+}
+
+uint64_t staging_bytes(uint64_t room) {
+  constexpr uint64_t kStep = kReadAlign * kStagingBuffers;
+  return std::clamp(room / kStagingShare / kStep * kStep, kStagingLeast, kStagingMost);
 }
 
 uint64_t least_room(const ResidencyAsk& ask) {

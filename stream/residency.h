@@ -14,6 +14,14 @@ namespace gantry {
 // graph where kernels fuse, and cost a request each.
 constexpr uint64_t kSmallWeight = 64 << 10;
 
+// What whole pages take of the small weights' buffer and of the ring's.
+constexpr uint64_t kPageSlack = 4 * kReadAlign;
+
+// Buffers of a loader for reads on their way through host memory.
+constexpr size_t kStagingBuffers = 8;
+constexpr uint64_t kStagingLeast = 1ull << 20;  // bytes of all of them
+constexpr uint64_t kStagingMost = 32ull << 20;
+
 struct WeightFact {
   std::string name;
   uint32_t layer = 0;      // what belongs to no layer: the number of layers
@@ -47,6 +55,10 @@ struct Residency {
 
 // kDoesNotFit with the bytes that the smallest way needs.
 [[nodiscard]] Result<Residency> choose_residency(const ResidencyAsk& ask);
+
+// All staging buffers of a loader beside so many bytes for weights: enough for the disk, but never
+// much of a small budget. On the CPU the experts' are taken from the room itself.
+uint64_t staging_bytes(uint64_t room);
 
 // The least room in which anything streams.
 uint64_t least_room(const ResidencyAsk& ask);

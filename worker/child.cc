@@ -101,14 +101,18 @@ std::string log_tail(Os& os, const std::string& path, uint64_t from) {
   all = all.last(std::min<size_t>(all.size(), kTailMax));
   std::string_view rest(reinterpret_cast<const char*>(all.data()), all.size());
   std::deque<std::string> lines;
+  std::string error;  // above pages of usage
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     std::string line = printable(rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.empty()) continue;
     lines.push_back(std::move(line));
-    if (lines.size() > kErrorLogLines) lines.pop_front();
+    if (lines.size() <= kErrorLogLines) continue;
+    if (lines.front().starts_with("error")) error = std::move(lines.front());
+    lines.pop_front();
   }
+  if (!error.empty()) lines.push_front(std::move(error));
   return fmt::format("{}", fmt::join(lines, " | "));
 }
 

@@ -18,7 +18,8 @@ ProcessSpec worker_process(const WorkerContext& context, std::string_view model)
 // Threads for compute: the performance cores, and one where nothing is known.
 uint32_t compute_threads(const Cpu* cpu);
 
-// The last kErrorLogLines lines that are in the file from byte `from` on, on one line, printable.
+// The last kErrorLogLines lines that are in the file from byte `from` on, on one line, printable;
+// before them the last one that begins with "error" and stands further up: usage may follow it.
 std::string log_tail(Os& os, const std::string& path, uint64_t from);
 
 // alive(), stop() and pid() from any thread; process() from one.

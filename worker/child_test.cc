@@ -41,6 +41,19 @@ TEST_F(ChildTest, DeathComesWithEvidence) {
   EXPECT_NE(alive.error().remedy.find(log()), std::string::npos);
 }
 
+TEST_F(ChildTest, AnErrorAbovePagesOfUsageIsKept) {
+  auto child = start(
+      "echo 'error: old'; echo 'error: no such device: GPU7'; "
+      "for i in $(seq 200); do echo \"  -$i  an option\"; done; exit 1");
+  ASSERT_TRUE(child);
+  (*child)->process().wait(Millis(5000));
+  const std::string message = (*child)->alive().error().message;
+  EXPECT_NE(message.find("exit status 1: error: no such device: GPU7 |"), std::string::npos)
+      << message;
+  EXPECT_EQ(message.find("error: old"), std::string::npos) << message;
+  EXPECT_TRUE(message.ends_with("-200  an option")) << message;
+}
+
 TEST_F(ChildTest, ASignalIsNamed) {
   auto child = start("kill -9 $$");
   ASSERT_TRUE(child);

@@ -100,7 +100,7 @@ TEST_P(Failure, IsATypedErrorOrACleanExit) {
   for (const Way& way : kWays) {
     const uint64_t met = met_[way.group];
     // In a full run every one; else some, and all where there are few.
-    const uint64_t some = way.group == kGroupAllocate ? 12 : 5;
+    const uint64_t some = way.group == kGroupAllocate ? 12 : way.for_ever ? 20 : 5;
     const uint64_t stride = full_run() && !way.for_ever ? 1 : std::max<uint64_t>(1, met / some);
     for (uint64_t at = 1 + rng.below(stride); at <= met; at += stride) {
       const bool restart = way.group != kGroupAllocate || !full_run() || rng.below(8) == 0;

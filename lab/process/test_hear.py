@@ -17,8 +17,7 @@ WORDS = set(make_listener.WORDS)
 
 
 class Ears:
-    """What holds of every encoder; KIND is make_listener's word for it. STREAMS: whether the plan
-    of its language model has room enough for streaming."""
+    """What holds of every encoder; KIND is make_listener's word for it."""
 
     def setUp(self):
         super().setUp()
@@ -62,9 +61,8 @@ models:
         row = next(row for row in running if row["model"] == "asr")
         self.assertLess(row["measured_bytes"], row["predicted_bytes"])
         self.assertEqual(self.segments(long), heard)
-        if self.STREAMS:
-            self.assertEqual([s["text"] for s in self.segments(long, "away")],
-                             [s["text"] for s in heard])
+        self.assertEqual([s["text"] for s in self.segments(long, "away")],
+                         [s["text"] for s in heard])
         self.assertGreaterEqual(len(self.segments(long, "found")), 3)
 
     def test_the_words_are_of_the_sound(self):
@@ -114,12 +112,11 @@ models:
 
 
 class Qwen(Ears, Household):
-    KIND, ENCODER_LEAST, STREAMS = "qwen3a", 1 << 20, True
+    KIND, ENCODER_LEAST = "qwen3a", 1 << 20
 
 
 class Parakeet(Ears, Household):
-    # Nemotron-H's states take more of the device while it streams than is planned.
-    KIND, ENCODER_LEAST, STREAMS = "parakeet", 16 << 20, False
+    KIND, ENCODER_LEAST = "parakeet", 16 << 20
 
     def test_an_encoder_that_the_engine_would_die_of_is_refused_before(self):
         """llama-server ends itself by an assertion, or in the first request, of such files."""
