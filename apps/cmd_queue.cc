@@ -20,7 +20,7 @@ namespace {
 struct JobFlags final : Flags {
   std::string id;
   std::vector<std::string> ids;
-  std::string state;
+  std::string state, parts_of;
   uint32_t limit = 50;
   std::string older;
   bool result = false, page = false, steps = false, dry = false;
@@ -56,8 +56,9 @@ Result<void> list_jobs(const CliContext& context, const JobFlags& flags) {
   Result<DaemonLink> link = context.open_link();
   if (!link) return fail(link.error());
   const std::string state = flags.state.empty() ? "" : "&state=" + flags.state;
+  const std::string whole = flags.parts_of.empty() ? "" : "&part_of=" + flags.parts_of;
   Result<nlohmann::json> got =
-      link->call("GET", fmt::format("/v1/jobs?limit={}{}", flags.limit, state), "");
+      link->call("GET", fmt::format("/v1/jobs?limit={}{}{}", flags.limit, state, whole), "");
   if (!got) return fail(got.error());
   if (context.json) return print(got->dump(2) + "\n");
   std::string out = fmt::format("{:<20}  {:<11} {:<10} {:>5}  {:<24} {}\n", "id", "kind", "state",
@@ -70,8 +71,10 @@ Result<void> list_jobs(const CliContext& context, const JobFlags& flags) {
     const double progress = job.contains("progress") && job["progress"].is_number()
                                 ? job["progress"].get<double>()
                                 : 0;
-    out += fmt::format("{:<20}  {:<11} {:<10} {:>4.0f}%  {:<24} {}\n", text_at(job, "id"),
-                       text_at(job, "kind"), text_at(job, "state"), progress * 100,
+    const std::string part = text_at(job, "part");
+    const std::string what = part.empty() ? text_at(job, "kind") : part;
+    out += fmt::format("{:<20}  {:<11} {:<10} {:>4.0f}%  {:<24} {}\n", text_at(job, "id"), what,
+                       text_at(job, "state"), progress * 100,
                        text_at(job, "submitted"), remark(job));
   }
   return print(out);
@@ -215,6 +218,7 @@ void add_queue_commands(CLI::App& app, CliContext& context) {
   command->add_option("-n,--limit", listed.limit, "So many at most")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  command->add_option("--parts", listed.parts_of, "The parts of this job")->type_name("ID");
   command->add_option("--state", listed.state, "Only these")
       ->check(CLI::IsMember({"waiting", "queued", "running", "paused", "done", "failed",
                              "cancelled", "quarantined"}));

@@ -65,6 +65,15 @@ class JobContext {
   virtual std::optional<std::string> checkpoint(const std::string& step) = 0;
   [[nodiscard]] virtual Result<void> save_checkpoint(const std::string& step,
                                                      std::string_view bytes) = 0;
+  // A part that is a job of its own, under this one: `work` makes its result, unless an earlier
+  // attempt has for the same `params`, which say what is done. What it fails of is kept with the
+  // part, and comes back.
+  using Work = std::function<Result<std::string>()>;
+  [[nodiscard]] virtual Result<std::string> part(const std::string& name,
+                                                 const nlohmann::json& params,
+                                                 const Work& work) = 0;
+  virtual std::optional<std::string> part_done(const std::string& name,  // its result
+                                               const nlohmann::json& params) = 0;
   virtual void progress(double fraction, std::string_view step) = 0;
   virtual void event(const nlohmann::json& event) = 0;  // to `watch`ers; not durable
 };

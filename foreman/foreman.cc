@@ -89,6 +89,10 @@ struct Foreman::Parts {
   std::unique_ptr<Standing> npu_worker;
   Mutex rng_mutex;
   Rng rng = Rng::from_system();
+  std::string new_id() {
+    const std::lock_guard lock(rng_mutex);
+    return make_id(clock, rng);
+  }
   std::atomic<bool> stopping{false};
 };
 
@@ -168,7 +172,7 @@ Result<void> Foreman::begin() {
   p.router = std::make_unique<Router>(options.config, *p.roster, *p.scheduler, *p.modes, *p.log);
   p.runner = std::make_unique<Runner>(RunnerOptions{
       &p.os, &p.clock, p.log, p.store.get(), p.inputs.get(), p.pruner.get(), &p.events, this,
-      &options.executors, p.jobs_dir, options.job_threads});
+      &options.executors, p.jobs_dir, options.job_threads, [&p] { return p.new_id(); }});
   p.runner->start();
   p.npu_worker = keep_npu_worker(options.config, p.clock, *p.log, [this](const http::Cancel& c) {
     return open(kNpuWorker, c, true, true);
@@ -525,11 +529,7 @@ Result<std::string> Foreman::submit(const JobSpec& given) {
   std::vector<Inputs::Pin> pins;
   Result<std::vector<FileIdentity>> files = take_files(spec, &pins);
   if (!files) return fail(files.error());
-  std::string id;
-  {
-    const std::lock_guard lock(p.rng_mutex);
-    id = make_id(p.clock, p.rng);
-  }
+  const std::string id = p.new_id();
   Result<std::string> stored = p.store->add(id, spec, *files, p.clock.wall());
   if (stored && *stored == id) p.runner->wake();
   return stored;

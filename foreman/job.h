@@ -44,6 +44,9 @@ struct JobSpec {
   bool stays = false;              // nothing of it leaves this machine ("private")
 };
 
+// The kind of jobs that another one's executor makes and runs; nobody submits them.
+inline constexpr const char* kPartKind = "part";
+
 // How many jobs there are of each state.
 struct JobTally {
   std::array<uint64_t, 8> jobs{};  // by JobState
@@ -58,6 +61,8 @@ struct JobQuery {
   uint32_t limit = 100;
   std::optional<JobState> state = {};
   std::string before = {};  // older than this one; for the next page
+  std::string part_of = {};  // the parts of this one; empty: jobs that are none
+  std::string part = {};     // of those the one of this name
 };
 
 struct Job {
@@ -72,6 +77,7 @@ struct Job {
   std::optional<Error> error;  // when failed, or of the last attempt
   std::string evidence;        // JSON list: each attempt that a worker did not survive
   std::string answered;        // JSON list: the models that answered, where, and why they did
+  std::string part_of, part;   // of a part: the whole job's id, the part's name in it
   std::string waits_for;       // of a waiting one: "2 jobs", "2026-01-31T22:00:00.000Z"
   WallTime submitted{}, started{}, finished{};
   double progress = 0;  // 0..1, not durable

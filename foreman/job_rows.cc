@@ -14,7 +14,8 @@ const std::string_view kSelectJobs =
     " coalesce(result_file,''), coalesce(result_sha256,''), error_code, error_message,"
     " error_remedy, submitted_ms, coalesce(started_ms,0), coalesce(finished_ms,0),"
     " not_before_ms, coalesce(deadline_ms,0), attempts_max, blockers, coalesce(evidence,''), seq,"
-    " device_hint, shortage, stays, answered FROM jobs ";
+    " device_hint, shortage, stays, answered, coalesce((SELECT id FROM jobs AS whole"
+    " WHERE whole.seq = jobs.parent),''), coalesce(part,'') FROM jobs ";
 
 namespace {
 
@@ -83,6 +84,8 @@ Job read_job(const Statement& row) {
   job.spec.shortage = words_of(row.text(23));
   job.spec.stays = row.integer(24) != 0;
   job.answered = row.text(25);
+  job.part_of = row.text(26);
+  job.part = row.text(27);
   if (job.state == JobState::kDone) job.progress = 1;
   return job;
 }

@@ -17,18 +17,28 @@ Error gone_error(const std::string& id) {
   return {Code::kConflict, "job " + id + " is no longer run under this claim"};
 }
 
+Error part_error(const std::string& id) {
+  return {Code::kUsage, "job " + id + " is a part of another one and goes with it",
+          fmt::format("`gantry show {}` names it as part_of", id)};
+}
+
+// A job as if it had not been tried, but for what it has done.
+constexpr std::string_view kAnew =
+    ", attempts=0, strikes=0, lost=0, finished_ms=NULL, swept=0, error_code=NULL,"
+    " error_message=NULL, error_remedy=NULL, deadline_ms=NULL";
+
 }  // namespace
 
 // The row that is about to become `to`, checked against the transition table and the token.
 Result<Store::Held> Store::hold(const std::string& id, std::optional<Token> token, JobState to) {
   Statement row =
-      database_->prepare("SELECT seq, state, token FROM jobs WHERE id=?", "read the job");
+      database_->prepare("SELECT seq, state, token, parent FROM jobs WHERE id=?", "read the job");
   Result<bool> found = row.bind(id).next();
   if (!found) return fail(found.error());
   if (!*found) return fail(Code::kNotFound, "there is no job " + id, "see `gantry jobs`");
   const std::optional<JobState> state = parse_job_state(row.text(1));
   if (!state) return fail(Code::kCorrupt, fmt::format("job {} is {}", id, row.text(1)));
-  const Held held{row.integer(0), *state, row.integer(2), id};
+  const Held held{row.integer(0), *state, row.integer(2), id, !row.is_null(3)};
   if (token && (held.state != JobState::kRunning || held.token != *token)) {
     return fail(Code::kConflict, fmt::format("job {} is no longer run under this claim (it is {})",
                                              id, job_state_name(held.state)));
@@ -68,8 +78,20 @@ Result<void> Store::end_alone(const Held& held, JobState to, const Error* error,
     row.bind(code_name(error->code)).bind(error->message).bind(error->remedy);
   }
   if (Result<void> ended = row.bind(held.seq).run(); !ended) return ended;
+  if (Result<void> parts = end_parts(held.seq, now); !parts) return parts;
   if (to == JobState::kQuarantined) return {};
   return database_->prepare("DELETE FROM checkpoints WHERE job=?", doing).bind(held.seq).run();
+}
+
+// With the whole ends what is left of it to be done.
+Result<void> Store::end_parts(int64_t seq, WallTime now) {
+  Result<std::vector<Held>> parts = parts_of(*database_, seq, "'queued','running'");
+  if (!parts) return fail(parts.error());
+  for (const Held& part : *parts) {
+    Result<void> gone = end_alone(part, JobState::kCancelled, nullptr, now);
+    if (!gone) return gone;
+  }
+  return {};
 }
 
 Result<std::optional<Store::Held>> Store::next_dependent(const Held& held) {
@@ -127,6 +149,7 @@ Result<void> Store::finish(const std::string& id, Token token, const std::string
                       " (SELECT job FROM job_needs WHERE needs=?)", doing)
             .bind(held->seq).run();
     if (!unblocked) return unblocked;
+    if (Result<void> parts = end_parts(held->seq, now); !parts) return parts;
     return database_->prepare("DELETE FROM checkpoints WHERE job=?", doing).bind(held->seq).run();
   });
 }
@@ -145,8 +168,10 @@ Result<JobState> Store::retry_held(const Held& held, const Error& error, bool da
   const std::string doing = "put the job back in line";
   const std::string counter = daemon_ended ? "lost" : "strikes";
   Statement look = database_->prepare(
-      "SELECT " + counter + ", EXISTS(SELECT 1 FROM checkpoints WHERE job=?1 AND token=?2),"
-      " attempts_max > 0 AND attempts >= attempts_max FROM jobs WHERE seq=?1", doing);
+      "SELECT " + counter + ", EXISTS(SELECT 1 FROM checkpoints WHERE job=?1 AND token=?2) OR"
+      " EXISTS(SELECT 1 FROM jobs AS part WHERE part.parent=?1 AND part.state='done' AND"
+      " part.token > ?2), attempts_max > 0 AND attempts >= attempts_max FROM jobs WHERE seq=?1",
+      doing);
   if (Result<bool> row = look.bind(held.seq).bind(held.token).next(); !row) {
     return fail(row.error());
   }
@@ -209,6 +234,7 @@ Result<Job> Store::cancel(const std::string& id, WallTime now) {
   Result<void> done = write("cancel", "cancel the job", [&]() -> Result<void> {
     Result<Held> held = hold(id, std::nullopt, JobState::kCancelled);
     if (!held) return fail(held.error());
+    if (held->part) return fail(part_error(id));
     if (Result<void> ended = end(*held, JobState::kCancelled, nullptr, now); !ended) return ended;
     cancelled = row_of(id);
     return cancelled ? Result<void>{} : fail(cancelled.error());
@@ -222,6 +248,7 @@ Result<JobState> Store::pause(const std::string& id) {
   Result<void> done = write("pause", "pause the job", [&]() -> Result<void> {
     Result<Held> held = hold(id, std::nullopt, JobState::kPaused);
     if (!held) return fail(held.error());
+    if (held->part) return fail(part_error(id));
     was = held->state;
     // The attempt that is broken off does not count against it.
     return move(*held, JobState::kPaused,
@@ -253,16 +280,23 @@ Result<JobState> Store::revive(const std::string& id, WallTime now) {
   Result<void> done = write("revive", "try the job again", [&]() -> Result<void> {
     Result<Held> held = hold(id, std::nullopt, JobState::kWaiting);
     if (!held) return fail(held.error());
+    if (held->part) return fail(part_error(id));
     was = held->state;
     if (!is_final(was)) {
       return fail(Code::kConflict, fmt::format("job {} is {} and has not ended", id,
                                                job_state_name(was)));
     }
-    Result<void> moved = move(*held, JobState::kWaiting,
-                              ", attempts=0, strikes=0, lost=0, finished_ms=NULL, swept=0,"
-                              " error_code=NULL, error_message=NULL, error_remedy=NULL,"
-                              " deadline_ms=NULL");
+    Result<void> moved = move(*held, JobState::kWaiting, kAnew);
     if (!moved) return moved;
+    Result<std::vector<Held>> parts =
+        parts_of(*database_, held->seq, "'failed','cancelled','quarantined'");
+    if (!parts) return fail(parts.error());
+    for (Held& part : *parts) {
+      moved = move(part, JobState::kWaiting, kAnew);
+      part.state = JobState::kWaiting;
+      if (moved) moved = move(part, JobState::kQueued, "");
+      if (!moved) return moved;
+    }
     if (Result<void> counted = count_blockers(held->seq); !counted) return counted;
     return promote(now);
   });
@@ -315,21 +349,25 @@ Result<std::vector<Checkpoint>> Store::checkpoints(const std::string& id) {
 
 Result<std::vector<Job>> Store::recover(WallTime now) {
   std::vector<Job> jobs;
+  const Error lost{Code::kUnavailable, "the daemon ended while this job ran",
+                   "see the daemon's log; submit it again if it is sound"};
   Result<void> done = write("recover", "recover the running jobs", [&]() -> Result<void> {
-    Statement query =
-        database_->prepare(fmt::format("{} WHERE state='running'", kSelectJobs), "find them");
-    Result<std::vector<Job>> running = read_jobs(*database_, query);
-    if (!running) return fail(running.error());
-    const Error lost{Code::kUnavailable, "the daemon ended while this job ran",
-                     "see the daemon's log; submit it again if it is sound"};
-    for (Job& job : *running) {
-      Result<Held> held = hold(job.id, std::nullopt, JobState::kQueued);
-      if (!held) return fail(held.error());
-      Result<JobState> became = retry_held(*held, lost, true, now);
-      if (!became) return fail(became.error());
-      job.state = *became;
+    jobs.clear();
+    // Parts afterwards: they end with a whole that is given up.
+    for (const char* which : {"parent IS NULL", "parent IS NOT NULL"}) {
+      Statement query = database_->prepare(
+          fmt::format("{} WHERE state='running' AND {}", kSelectJobs, which), "find them");
+      Result<std::vector<Job>> running = read_jobs(*database_, query);
+      if (!running) return fail(running.error());
+      for (Job& job : *running) {
+        Result<Held> held = hold(job.id, std::nullopt, JobState::kQueued);
+        if (!held) return fail(held.error());
+        Result<JobState> became = retry_held(*held, lost, true, now);
+        if (!became) return fail(became.error());
+        job.state = *became;
+        jobs.push_back(std::move(job));
+      }
     }
-    jobs = std::move(*running);
     return {};
   });
   if (!done) return fail(done.error());
@@ -361,15 +399,18 @@ Result<std::vector<std::pair<int64_t, Pruned>>> Store::prunable(const PruneRule&
   uint64_t most = limit;
   if (rule.keep) {
     Statement row = database_->prepare(
-        "SELECT sum(jobs) FROM tallies WHERE state IN ('done','failed','cancelled')", doing);
+        "SELECT sum(jobs) - (SELECT count(*) FROM jobs WHERE parent IS NOT NULL AND"
+        " state IN ('done','failed','cancelled')) FROM tallies WHERE"
+        " state IN ('done','failed','cancelled')", doing);
     if (Result<bool> there = row.next(); !there) return fail(there.error());
     const auto ended = static_cast<uint64_t>(row.integer(0));
     most = std::min(most, ended - std::min(ended, *rule.keep));
   }
   std::vector<std::pair<int64_t, Pruned>> found;
   Statement query = database_->prepare(
-      "SELECT seq, id FROM jobs WHERE state IN ('done','failed','cancelled') AND"
-      " (swept = 1 OR token = 0) AND finished_ms < ?1 AND (?2 = '' OR state = ?2) AND NOT EXISTS"
+      "SELECT seq, id FROM jobs WHERE parent IS NULL AND"
+      " state IN ('done','failed','cancelled') AND (swept = 1 OR token = 0) AND"
+      " finished_ms < ?1 AND (?2 = '' OR state = ?2) AND NOT EXISTS"
       "(SELECT 1 FROM job_needs JOIN jobs AS later ON later.seq = job_needs.job WHERE"
       " job_needs.needs = jobs.seq AND (later.state IN ('waiting','queued','running','paused') OR"
       " (jobs.state <> 'done' AND later.state <> 'done'))) ORDER BY finished_ms, seq LIMIT ?3",
@@ -385,6 +426,9 @@ Result<std::vector<std::pair<int64_t, Pruned>>> Store::prunable(const PruneRule&
     if (!files) return fail(files.error());
     Job job;
     add_files(std::move(*files), &job);
+    Result<std::vector<Held>> parts = parts_of(*database_, query.integer(0), "");
+    if (!parts) return fail(parts.error());
+    for (Held& part : *parts) found.push_back({part.seq, {std::move(part.id), {}}});
     found.push_back({query.integer(0), {query.text(1), std::move(job.input_sha256)}});
   }
 }

@@ -92,6 +92,20 @@ class Runner::Active final : public JobContext {
     return done;
   }
 
+  Result<std::string> part(const std::string& name, const nlohmann::json& params,
+                           const Work& work) override {
+    return runner_.run_part(*this, name, dump(params), work);
+  }
+  std::optional<std::string> part_done(const std::string& name,
+                                       const nlohmann::json& params) override {
+    const auto found = runner_.options_.store->jobs({.part_of = claim.job.id, .part = name});
+    if (!found || found->empty() || found->front().state != JobState::kDone) return std::nullopt;
+    if (found->front().spec.params != dump(params)) return std::nullopt;
+    Result<std::string> bytes = runner_.kept_result(found->front());
+    if (!bytes) return std::nullopt;
+    return std::move(*bytes);
+  }
+
   void progress(double fraction, std::string_view step) override {
     const double sound = std::clamp(fraction, 0.0, 1.0);
     {
@@ -246,6 +260,49 @@ void Runner::leave(const Job& job) {
     options_.events->end(job.id);
     sweep(*now);
   }
+}
+
+Result<std::string> Runner::kept_result(const Job& job) {
+  const std::string file = join_path(job_dir(job.id), job.result_file);
+  Result<std::string> bytes = options_.os->read_file(file, kJobResultMax);
+  if (bytes && sha256_hex(*bytes) != job.result_sha256) {
+    bytes = fail(Code::kCorrupt, file + " is not what the part wrote");
+  }
+  if (bytes) return bytes;
+  options_.log->warn("part_damaged", {{"job", job.id}, {"error", bytes.error().message}});
+  return bytes;
+}
+
+// One claim inside the other: the whole's thread, sessions and cancel flag are the part's.
+Result<std::string> Runner::run_part(Active& whole, const std::string& name,
+                                     const std::string& params, const JobContext::Work& work) {
+  Job wanted;
+  wanted.id = options_.new_id();
+  wanted.part = name;
+  wanted.spec.params = params;
+  Result<Claim> claimed = options_.store->claim_part(whole.claim.job.id, whole.claim.token, wanted,
+                                                     options_.clock->wall());
+  if (!claimed) return fail(claimed.error());
+  if (claimed->job.state == JobState::kDone) {
+    Result<std::string> bytes = kept_result(claimed->job);
+    return bytes ? bytes : work();  // what is done stays so: its bytes alone are made again
+  }
+  Active part(*this, std::move(*claimed));
+  const Job& job = part.claim.job;
+  options_.events->begin(job.id);
+  options_.events->add(job.id, state_event(JobState::kRunning, job, nullptr));
+  Result<void> made = options_.os->make_dirs(part.folder(), 0700);
+  Result<std::string> outcome = made ? work() : fail(made.error());
+  {
+    const std::lock_guard lock(mutex_);
+    part.device = whole.device;
+  }
+  const bool broken_off = !outcome && whole.cancel;
+  Result<void> recorded = broken_off ? options_.store->unclaim(job.id, part.claim.token)
+                                     : record(part, outcome);
+  leave(job);
+  if (outcome && !recorded) return fail(recorded.error());
+  return outcome;
 }
 
 Result<std::string> Runner::execute(Active& active) {

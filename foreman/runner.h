@@ -32,6 +32,7 @@ struct RunnerOptions {
   // they were given), result.TOKEN.
   std::string jobs_dir;
   uint32_t threads = 2;
+  std::function<std::string()> new_id = {};  // of a part
 };
 
 // How input files are told apart from what they were at submit.
@@ -78,6 +79,10 @@ class Runner {
   void run_one(Claim claim);
   [[nodiscard]] Result<Job> look(const std::string& id);
   void leave(const Job& job);
+  [[nodiscard]] Result<std::string> run_part(Active& whole, const std::string& name,
+                                             const std::string& params,
+                                             const JobContext::Work& work);
+  [[nodiscard]] Result<std::string> kept_result(const Job& job);
   [[nodiscard]] Result<std::string> execute(Active& active);
   [[nodiscard]] Result<void> prepare(const Claim& claim);
   [[nodiscard]] Result<void> prepare_inputs(const Claim& claim);

@@ -169,6 +169,14 @@ CREATE TABLE paces(
 CREATE INDEX paces_by_age ON paces(at_ms);
 CREATE TABLE modes(model TEXT PRIMARY KEY, mode TEXT NOT NULL) STRICT, WITHOUT ROWID;
 )sql"},
+    // Parts of jobs, which nobody but the whole's executor claims.
+    {9, R"sql(
+ALTER TABLE jobs ADD COLUMN parent INTEGER;  -- seq of the job that this is a part of
+ALTER TABLE jobs ADD COLUMN part TEXT;       -- its name there
+CREATE UNIQUE INDEX jobs_parts ON jobs(parent, part) WHERE parent IS NOT NULL;
+DROP INDEX jobs_in_line;
+CREATE INDEX jobs_in_line ON jobs(priority DESC, seq) WHERE state = 'queued' AND parent IS NULL;
+)sql"},
 };
 
 }  // namespace

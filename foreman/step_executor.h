@@ -12,7 +12,8 @@
 namespace gantry {
 
 // {"steps": n, "model": name, "wait_ms": a step, "pad": bytes of each line, "fail": code,
-// "fail_until": attempt, "read": true}. The result: each file that was read, each step's attempt.
+// "fail_until": attempt, "read": true, "parts": n}. The result: each file that was read, each
+// step's attempt, each part's.
 class StepExecutor final : public Executor {
  public:
   std::atomic<int> runs{0}, working{0};
@@ -60,6 +61,17 @@ class StepExecutor final : public Executor {
         return fail(saved.error());
       }
       result += line;
+    }
+    for (int i = 0; i < params.value("parts", 0); ++i) {
+      const std::string name = "part " + std::to_string(i);
+      const auto work = [&]() -> Result<std::string> {
+        if (Result<void> done = one(context, params, name, i); !done) return fail(done.error());
+        return name + " by attempt " + std::to_string(context.job().attempts) +
+               std::string(params.value("pad", 0U), '.') + "\n";
+      };
+      Result<std::string> line = context.part(name, {{"n", i}}, work);
+      if (!line) return line;
+      result += *line;
     }
     if (params.contains("throw")) result += result.at(result.size());  // out of range
     return result;

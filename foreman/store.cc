@@ -243,10 +243,15 @@ Result<std::vector<Job>> Store::jobs(const JobQuery& wanted) {
   const std::lock_guard lock(mutex_);
   std::string where = "WHERE 1";
   if (wanted.state) where += fmt::format(" AND state='{}'", job_state_name(*wanted.state));
+  where += wanted.part_of.empty() ? " AND parent IS NULL"
+                                  : " AND parent = (SELECT seq FROM jobs WHERE id=?)";
+  if (!wanted.part.empty()) where += " AND part=?";
   if (!wanted.before.empty()) where += " AND seq < (SELECT seq FROM jobs WHERE id=?)";
   Statement query = database_->prepare(
       fmt::format("{} {} ORDER BY seq DESC LIMIT {}", kSelectJobs, where, wanted.limit),
       "list the jobs");
+  if (!wanted.part_of.empty()) query.bind(wanted.part_of);
+  if (!wanted.part.empty()) query.bind(wanted.part);
   if (!wanted.before.empty()) query.bind(wanted.before);
   return read_jobs(*database_, query);
 }
@@ -299,10 +304,10 @@ Result<std::optional<Claim>> Store::claim(WallTime now) {
     // Looking costs no write: idle threads do it often.
     const std::lock_guard lock(mutex_);
     Statement any = database_->prepare(
-        "SELECT EXISTS(SELECT 1 FROM jobs WHERE state = 'queued') OR EXISTS(SELECT 1 FROM jobs"
-        " WHERE state = 'waiting' AND blockers = 0 AND not_before_ms <= ?1) OR EXISTS(SELECT 1"
-        " FROM jobs WHERE deadline_ms IS NOT NULL AND state IN ('waiting','queued') AND"
-        " deadline_ms < ?1)", doing);
+        "SELECT EXISTS(SELECT 1 FROM jobs WHERE state = 'queued' AND parent IS NULL) OR"
+        " EXISTS(SELECT 1 FROM jobs WHERE state = 'waiting' AND blockers = 0 AND"
+        " not_before_ms <= ?1) OR EXISTS(SELECT 1 FROM jobs WHERE deadline_ms IS NOT NULL AND"
+        " state IN ('waiting','queued') AND deadline_ms < ?1)", doing);
     if (Result<bool> row = any.bind(millis(now)).next(); !row) return fail(row.error());
     if (any.integer(0) == 0) return std::nullopt;
   }
@@ -315,8 +320,8 @@ Result<std::optional<Claim>> Store::claim(WallTime now) {
     Job job;
     {
       Statement pick = database_->prepare(
-          fmt::format("{} WHERE state='queued' ORDER BY priority DESC, seq LIMIT 1", kSelectJobs),
-          doing);
+          fmt::format("{} WHERE state='queued' AND parent IS NULL ORDER BY priority DESC, seq"
+                      " LIMIT 1", kSelectJobs), doing);
       Result<bool> row = pick.next();
       if (!row) return fail(row.error());
       if (!*row) return {};
@@ -333,13 +338,17 @@ Result<std::optional<Claim>> Store::claim(WallTime now) {
     if (!files) return fail(files.error());
     add_files(*files, &job);
     claim = Claim{std::move(job), token, std::move(*files)};
-    return database_
-        ->prepare("UPDATE jobs SET state='running', attempts=attempts+1, token=?, started_ms=?"
-                  " WHERE seq=? AND state='queued'", doing)
-        .bind(token).bind(millis(now)).bind(seq).run();
+    return begin_row(*database_, seq, token, now);
   });
   if (!done) return fail(done.error());
   return claim;
+}
+
+Result<void> begin_row(const Database& database, int64_t seq, Token token, WallTime now) {
+  return database
+      .prepare("UPDATE jobs SET state='running', attempts=attempts+1, token=?, started_ms=?"
+               " WHERE seq=? AND state='queued'", "claim a job")
+      .bind(token).bind(millis(now)).bind(seq).run();
 }
 
 // A failed or cancelled one may be tried again.

@@ -1,6 +1,5 @@
-// The job table: what was accepted, what is running under which token, what came out. Every call
-// that changes something returns after its commit is synced; calls that come at the same time share
-// one. Thread-safe; one connection.
+// The job table: what was accepted, what runs under which token, what came out. Every change is
+// synced when its call returns; calls at the same time share a commit. Thread-safe; one connection.
 #pragma once
 
 #include <atomic>
@@ -30,6 +29,7 @@ struct StoreOptions {
 
 class Store {
  public:
+  struct Held;  // a job row about to change: store_held.h
   // Opens or makes `path`, and raises the token epoch.
   [[nodiscard]] static Result<std::unique_ptr<Store>> open(const std::string& path,
                                                            StoreOptions options);
@@ -47,10 +47,13 @@ class Store {
   [[nodiscard]] Result<std::optional<Claim>> claim(WallTime now);
   // When the next waiting job can run, or one in line passes its deadline.
   [[nodiscard]] Result<std::optional<WallTime>> next_due();
+  // A part of the job that runs under this token, made where there is none of that name and
+  // parameters. One that is done comes as it is; one that ended otherwise is its error.
+  [[nodiscard]] Result<Claim> claim_part(const std::string& whole, Token token, const Job& part,
+                                         WallTime now);
   // These change a job only while it runs under this very token; else kConflict.
   [[nodiscard]] Result<void> set_device(const std::string& id, Token token,
-                                        const std::string& device,
-                                        const std::string& answered);
+                                        const std::string& device, const std::string& answered);
   [[nodiscard]] Result<void> add_checkpoint(const std::string& id, Token token,
                                             const Checkpoint& checkpoint);
   [[nodiscard]] Result<void> finish(const std::string& id, Token token,
@@ -58,9 +61,8 @@ class Store {
                                     WallTime now);
   [[nodiscard]] Result<void> fail_job(const std::string& id, Token token, const Error& error,
                                       WallTime now);
-  // Back in line after an attempt that its worker or daemon did not survive; when kJobAttemptsMax
-  // attempts in a row made no new checkpoint it has failed with `error`, or is quarantined where
-  // they ended with their workers. `evidence` (JSON) is kept. What it is now.
+  // Back in line after an attempt that failed; after kJobAttemptsMax in a row without progress it
+  // is failed, or quarantined where workers died of it. `evidence` (JSON) is kept. What it is now.
   [[nodiscard]] Result<JobState> retry(const std::string& id, Token token, const Error& error,
                                        const std::string& evidence, WallTime now);
   // Back in line as if it had not been claimed: the daemon is stopping.
@@ -73,19 +75,17 @@ class Store {
   [[nodiscard]] Result<JobState> revive(const std::string& id, WallTime now);  // once more
 
   [[nodiscard]] Result<std::vector<Checkpoint>> checkpoints(const std::string& id);
-  // After a crash: every running job goes back in line, or fails when kJobLostMax attempts in a row
-  // ended so without a new checkpoint. What became of them.
+  // After a crash: running jobs go back in line, or fail after kJobLostMax in a row without
+  // progress. What became of them.
   [[nodiscard]] Result<std::vector<Job>> recover(WallTime now);
-  // Ended jobs whose folder may still hold more than the result.
-  [[nodiscard]] Result<std::vector<Job>> unswept();
+  [[nodiscard]] Result<std::vector<Job>> unswept();  // ended; the folder may hold more
   [[nodiscard]] Result<void> mark_swept(const std::string& id);
   // At most `limit` jobs leave the table, with their keys; `dry`: they only would. Folders are
   // the caller's to remove, then to have forgotten: until then unremoved() names them.
   [[nodiscard]] Result<std::vector<Pruned>> prune(const PruneRule& rule, uint32_t limit, bool dry);
   [[nodiscard]] Result<std::vector<std::string>> unremoved();
   [[nodiscard]] Result<void> forget_removed(const std::vector<std::string>& ids);
-  // Whether a job that is not done reads the input of this hash.
-  [[nodiscard]] Result<bool> needs_input(const std::string& sha256);
+  [[nodiscard]] Result<bool> needs_input(const std::string& sha256);  // by a job that is not done
 
   Token next_token() { return epoch_ << 32 | ++tokens_; }
   [[nodiscard]] Result<void> add_lease(const std::vector<LeaseRow>& rows);
@@ -115,7 +115,6 @@ class Store {
 
  private:
   struct Order;
-  struct Held;  // a job row about to change
   Store(std::unique_ptr<Database> database, StoreOptions options);
   [[nodiscard]] Result<void> raise_epoch();
   // Runs `body` in a transaction that is committed and synced when this returns no error. Bodies of
@@ -138,6 +137,7 @@ class Store {
   [[nodiscard]] Result<void> end(const Held& held, JobState to, const Error* error, WallTime now);
   [[nodiscard]] Result<void> end_alone(const Held& held, JobState to, const Error* error,
                                        WallTime now);
+  [[nodiscard]] Result<void> end_parts(int64_t seq, WallTime now);
   [[nodiscard]] Result<std::optional<Held>> next_dependent(const Held& held);
   [[nodiscard]] Result<std::vector<std::pair<int64_t, Pruned>>> prunable(const PruneRule& rule,
                                                                          uint32_t limit);

@@ -92,6 +92,7 @@ class FakeJobContext final : public JobContext {
   Job the_job;
   http::Cancel cancel{false};
   std::map<std::string, std::string> kept;
+  std::map<std::string, std::pair<std::string, std::string>> parts;  // by name: params, result
   std::vector<nlohmann::json> events;
   double last_fraction = 0;
   bool went_back = false;
@@ -113,6 +114,21 @@ class FakeJobContext final : public JobContext {
     if (fail_saving) return fail(*fail_saving);
     kept[step] = std::string(bytes);
     return {};
+  }
+  [[nodiscard]] Result<std::string> part(const std::string& name, const nlohmann::json& params,
+                                         const Work& work) override {
+    if (const auto done = part_done(name, params)) return *done;
+    Result<std::string> result = work();
+    if (!result) return result;
+    if (fail_saving) return fail(*fail_saving);
+    parts[name] = {params.dump(), *result};
+    return result;
+  }
+  std::optional<std::string> part_done(const std::string& name,
+                                       const nlohmann::json& params) override {
+    const auto found = parts.find(name);
+    if (found == parts.end() || found->second.first != params.dump()) return std::nullopt;
+    return found->second.second;
   }
   void progress(double fraction, std::string_view) override {
     went_back = went_back || fraction < last_fraction - 1e-9;

@@ -30,6 +30,10 @@ std::string part_text(std::span<const TextUnit> units) {
   return std::string(trimmed(text));
 }
 
+nlohmann::json part_params(const std::string& model, const std::string& prompt) {
+  return {{"model", model}, {"prompt", prompt}};
+}
+
 std::optional<std::vector<std::string>> texts_of(const std::optional<std::string>& kept) {
   if (!kept) return std::nullopt;
   const nlohmann::json array = nlohmann::json::parse(*kept, nullptr, false);
@@ -61,16 +65,17 @@ MapReduce::Window MapReduce::window_of(Session& session) {
   return window;
 }
 
-Result<std::string> MapReduce::answer(Session& session, const std::string& step,
-                                      const std::string& prompt) {
-  if (std::optional<std::string> kept = context_.checkpoint(step)) return *kept;
-  const Question question{.prompt = prompt, .tokens_max = window_of(session).answer};
-  Result<std::string> text = ask(os_, session, question, context_.cancelled(), {});
-  if (!text) return fail(text.error());
-  const std::string list = spec_.tidy(*text);
-  context_.event({{"type", "answer"}, {"step", step}, {"text", list}});
-  if (auto saved = context_.save_checkpoint(step, list); !saved) return fail(saved.error());
-  return list;
+Result<std::string> MapReduce::answer(Session& session, const std::string& model,
+                                      const std::string& step, const std::string& prompt) {
+  const auto work = [&]() -> Result<std::string> {
+    const Question question{.prompt = prompt, .tokens_max = window_of(session).answer};
+    Result<std::string> text = ask(os_, session, question, context_.cancelled(), {});
+    if (!text) return text;
+    const std::string list = spec_.tidy(*text);
+    context_.event({{"type", "answer"}, {"step", step}, {"text", list}});
+    return list;
+  };
+  return context_.part(step, part_params(model, prompt), work);
 }
 
 Result<std::vector<std::string>> MapReduce::cut(Session& session,
@@ -126,7 +131,9 @@ Result<std::vector<std::string>> MapReduce::map(std::span<const TextUnit> units)
   if (auto kept = texts_of(context_.checkpoint("cut"))) {
     parts_ = std::move(*kept);
     for (whole = true; answers.size() < parts_.size();) {
-      const auto answer = context_.checkpoint(fmt::format("part-{}", answers.size()));
+      const size_t n = answers.size();
+      const auto answer = context_.part_done(
+          fmt::format("part-{}", n), part_params(spec_.map_model, spec_.part_prompt(parts_[n])));
       if (!answer) break;
       answers.push_back(*answer);
     }
@@ -143,7 +150,7 @@ Result<std::vector<std::string>> MapReduce::map(std::span<const TextUnit> units)
     }
     for (size_t i = answers.size(); i < parts_.size(); ++i) {
       Result<std::string> text =
-          answer(session, fmt::format("part-{}", i), spec_.part_prompt(parts_[i]));
+          answer(session, spec_.map_model, fmt::format("part-{}", i), spec_.part_prompt(parts_[i]));
       if (!text) return fail(text.error());
       answers.push_back(*text);
       steps_.fraction_of_step(static_cast<double>(i + 1) / static_cast<double>(parts_.size()));
@@ -191,7 +198,8 @@ Result<void> MapReduce::level(Session& session, uint32_t number,
     const auto group = all.subspan(at, size);
     Result<std::string> text =
         size == 1 ? Result<std::string>(group[0])
-                  : answer(session, fmt::format("join-{}-{}", number, joined.size()),
+                  : answer(session, spec_.reduce_model,
+                           fmt::format("join-{}-{}", number, joined.size()),
                            spec_.join_prompt(group));
     if (!text) return fail(text.error());
     if (!text->empty()) joined.push_back(*text);
@@ -210,7 +218,7 @@ Result<void> MapReduce::fold(Session& session, std::vector<std::string>* lists) 
     const size_t end = std::min(lists->size(), at + taken);
     for (size_t i = at; i < end; ++i) group.push_back((*lists)[i]);
     Result<std::string> joined =
-        answer(session, fmt::format("join-{}", at), spec_.join_prompt(group));
+        answer(session, spec_.reduce_model, fmt::format("join-{}", at), spec_.join_prompt(group));
     if (!joined) return fail(joined.error());
     so_far = *joined;
     steps_.fraction_of_step(static_cast<double>(end) / static_cast<double>(lists->size()));

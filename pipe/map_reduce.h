@@ -1,5 +1,6 @@
 // Text longer than a model's window: asked about part by part (map), the answers then joined until
-// one is left (reduce). Budgets are in the model's own tokens; each answer is a checkpoint.
+// one is left (reduce). Budgets are in the model's own tokens; each answer is a part of the job,
+// and a job itself.
 #pragma once
 
 #include <functional>
@@ -28,7 +29,7 @@ struct MapReduceSpec {
   uint32_t answer_tokens = 0;  // of one answer; 0: a quarter of the context, 1,024 at most
 };
 
-// One thread. Names of checkpoints: cut, part-N, join-N or join-LEVEL-N.
+// One thread. A checkpoint: cut. Parts: part-N, then join-N or join-LEVEL-N.
 class MapReduce {
  public:
   MapReduce(Os& os, JobContext& context, Steps& steps, MapReduceSpec spec)
@@ -47,8 +48,8 @@ class MapReduce {
     uint32_t prompt = 0, answer = 0;  // tokens
   };
   Window window_of(Session& session);
-  [[nodiscard]] Result<std::string> answer(Session& session, const std::string& step,
-                                           const std::string& prompt);
+  [[nodiscard]] Result<std::string> answer(Session& session, const std::string& model,
+                                           const std::string& step, const std::string& prompt);
   [[nodiscard]] Result<std::vector<std::string>> cut(Session& session,
                                                      std::span<const TextUnit> units);
   [[nodiscard]] Result<std::vector<uint32_t>> groups(TokenCounter& counter,

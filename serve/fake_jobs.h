@@ -30,7 +30,8 @@ class FakeJobs : public ForemanClient {
   [[nodiscard]] Result<std::vector<Job>> jobs(const JobQuery& query) override {
     std::vector<Job> list;
     for (const auto& [id, job] : job_table) {
-      if (list.size() < query.limit && (!query.state || job.state == *query.state)) {
+      if (list.size() < query.limit && job.part_of == query.part_of &&
+          (!query.state || job.state == *query.state)) {
         list.push_back(job);
       }
     }

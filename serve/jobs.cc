@@ -272,6 +272,13 @@ void list_jobs(Call& call) {
     if (!is_id(*before)) return call.reply(bad_request("before must be a job id", "before"));
     query.before = *before;
   }
+  if (const auto whole = call.request().query("part_of")) {
+    if (!is_id(*whole)) return call.reply(bad_request("part_of must be a job id", "part_of"));
+    query.part_of = *whole;
+    if (auto there = call.api.foreman.job(*whole); !there) {
+      return call.reply(api_error(there.error()));
+    }
+  }
   auto jobs = call.api.foreman.jobs(query);
   if (!jobs) return call.reply(api_error(jobs.error()));
   json list = json::array();

@@ -61,6 +61,9 @@ TEST_F(Jobs, PauseResumeRetry) {
   EXPECT_EQ(json::parse(get("/v1/jobs?state=done").body)["data"].size(), 0u);
   EXPECT_EQ(error_of(get("/v1/jobs?state=lost")), "400 invalid_request_error usage state");
   EXPECT_EQ(error_of(get("/v1/jobs?before=x")), "400 invalid_request_error usage before");
+  EXPECT_EQ(error_of(get("/v1/jobs?part_of=x")), "400 invalid_request_error usage part_of");
+  EXPECT_EQ(get("/v1/jobs?part_of=01jzzzzzzzzzzzzzzzzz").status, 404);
+  EXPECT_EQ(json::parse(get("/v1/jobs?part_of=" + std::string(kId)).body)["data"].size(), 0u);
   EXPECT_EQ(state_after("/retry"), "queued");
 }
 

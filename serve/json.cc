@@ -87,6 +87,8 @@ json job_json(const Job& job, const std::string* result) {
           {"files", job.spec.files},
           {"inputs", inputs_json(job)},
           {"depends_on", job.spec.depends_on},
+          {"part_of", job.part_of.empty() ? json(nullptr) : json(job.part_of)},
+          {"part", job.part.empty() ? json(nullptr) : json(job.part)},
           {"not_before", time_or_null(job.spec.not_before)},
           {"deadline", time_or_null(job.spec.deadline)},
           {"waits_for", job.waits_for.empty() ? json(nullptr) : json(job.waits_for)},

@@ -25,6 +25,11 @@ TEST(JobJson, HasTheKeysThatScriptsRelyOn) {
   EXPECT_TRUE(value["result"].is_null());
   EXPECT_TRUE(value["error"].is_null());
   EXPECT_TRUE(value["started"].is_null());
+  EXPECT_TRUE(value["part_of"].is_null());
+  job.part_of = "whole";
+  job.part = "part-3";
+  EXPECT_EQ(job_json(job)["part_of"], "whole");
+  EXPECT_EQ(job_json(job)["part"], "part-3");
 }
 
 TEST(JobJson, ResultsAreValuesOrText) {

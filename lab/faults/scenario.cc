@@ -26,11 +26,12 @@ std::vector<Order> orders_of(Scenario scenario) {
   switch (scenario) {
     case Scenario::kBurst: return std::vector<Order>(8, Order{{{"steps", 1}}});
     case Scenario::kCheckpoints:
-      return std::vector<Order>(2, Order{{{"steps", 4}, {"model", "small"}, {"pad", 300}}});
+      return std::vector<Order>(
+          2, Order{{{"steps", 3}, {"model", "small"}, {"pad", 300}, {"parts", 2}}});
     case Scenario::kResults: return std::vector<Order>(3, Order{{{"steps", 2}, {"pad", 9000}}});
     case Scenario::kCancel:
       return {{{{"steps", 1}, {"wait_ms", 60'000}}, Order::kCancelRunning},
-              {{{"steps", 2}, {"wait_ms", 2}}},
+              {{{"steps", 1}, {"wait_ms", 2}, {"parts", 2}}},
               {{{"steps", 1}, {"wait_ms", 60'000}}, Order::kCancelNow}};
     case Scenario::kRetry:
       return {{{{"steps", 2}, {"fail", died}, {"fail_until", 2}}},

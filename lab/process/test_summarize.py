@@ -1,8 +1,10 @@
 """Texts longer than a model's window, by the shipped minutes model: exactness against scripts whose
 right minutes are known, a daemon killed half way, and what is no text."""
 
+import contextlib
 import json
 import random
+import sqlite3
 import sys
 import unittest
 
@@ -61,6 +63,44 @@ class Summarize(Household):
         whole.pop("steps")
         again.pop("steps")
         self.assertEqual(again, whole)
+        # Each part is a job, begun again only where a daemon died under it.
+        parts = self.parts(job)
+        self.assertEqual({part["state"] for part in parts}, {"done"})
+        self.assertEqual({part["part_of"] for part in parts}, {job})
+        self.assertLessEqual(sum(part["attempts"] for part in parts), len(parts) + 3)
+        answers = {part["part"]: self.ok("show", part["id"], "--result") for part in parts}
+        for i, part in enumerate(whole["parts"]):
+            self.assertEqual(answers[f"part-{i}"], part["answer"])
+        self.assertTrue(any(name.startswith("join-") for name in answers))
+        first = next(part for part in parts if part["part"] == "part-0")
+        self.assertIn("part-0", self.ok("jobs", "--parts", job, "-n", 1000))
+        listed = json.loads(self.ok("jobs", "--json"))["data"]
+        self.assertNotIn("part", {row["kind"] for row in listed})
+        self.refused(2, "cancel", first["id"], says="is a part of another one")
+        self.assertIn(whole["parts"][0]["text"].split("\n")[0], self.params(first["id"]))
+
+    def parts(self, job):
+        return json.loads(self.ok("jobs", "--parts", job, "-n", 1000, "--json"))["data"]
+
+    def params(self, job):
+        """What a job was asked, from the queue's own file: no answer of the daemon has it."""
+        self.gantry("stop")
+        (database,) = self.dir.rglob("gantry.db")
+        with contextlib.closing(sqlite3.connect(database)) as db:
+            (row,) = db.execute("SELECT params FROM jobs WHERE id=?", (job,))
+        return json.loads(row[0])["prompt"]
+
+    def test_a_cancel_ends_what_is_left(self):
+        path, _, _ = self.script("long.txt", 6, 200)
+        job = self.ok("submit", "summarize", path).strip()
+        wait_until(lambda: self.job(job)["progress"] >= 0.1, 60, "a tenth of it")
+        self.ok("cancel", job)
+        self.assertLessEqual({part["state"] for part in self.parts(job)}, {"done", "cancelled"})
+        done = {part["id"] for part in self.parts(job) if part["state"] == "done"}
+        self.assertTrue(done)
+        self.ok("retry", job)
+        self.assertEqual(self.wait_for_job(job)["state"], "done")
+        self.assertLessEqual(done, {part["id"] for part in self.parts(job)})
 
     def test_what_is_no_text_is_refused(self):
         (self.dir / "latin.txt").write_bytes(b"caf\xe9")

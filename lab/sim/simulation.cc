@@ -490,6 +490,11 @@ void Simulation::last_checks() {
   const bool trouble = scenario_.faulty || scenario_.chaos_odds > 0;
   for (const auto& [n, entry] : history_.entries()) {
     if (entry.id.empty() || entry.pruned) continue;
+    const auto parts = foreman_->jobs({.limit = 1'000, .part_of = entry.id});
+    const auto ended = [](const Job& part) { return is_final(part.state); };
+    if (parts && !std::ranges::all_of(*parts, ended)) {
+      return world_.violated(fmt::format("a part has not ended with job {}", n));
+    }
     const bool conditional = entry.deadline != WallTime{} || !entry.needs.empty();
     if (conditional && entry.ended == "failed") continue;
     const bool refused = entry.sort == Sort::kRefused || entry.sort == Sort::kPoison;
