@@ -76,7 +76,6 @@ class Summarize(Household):
         self.assertIn("part-0", self.ok("jobs", "--parts", job, "-n", 1000))
         listed = json.loads(self.ok("jobs", "--json"))["data"]
         self.assertNotIn("part", {row["kind"] for row in listed})
-        self.refused(2, "cancel", first["id"], says="is a part of another one")
         self.assertIn(whole["parts"][0]["text"].split("\n")[0], self.params(first["id"]))
 
     def parts(self, job):
