@@ -273,7 +273,8 @@ Result<std::string> Runner::kept_result(const Job& job) {
   return bytes;
 }
 
-// One claim inside the other: the whole's thread, sessions and cancel flag are the part's.
+// One claim inside the other: the whole's thread, sessions and cancel flag are the part's. What it
+// tells is told of the whole.
 Result<std::string> Runner::run_part(Active& whole, const std::string& name,
                                      const std::string& params, const JobContext::Work& work) {
   Job wanted;
@@ -289,8 +290,6 @@ Result<std::string> Runner::run_part(Active& whole, const std::string& name,
   }
   Active part(*this, std::move(*claimed));
   const Job& job = part.claim.job;
-  options_.events->begin(job.id);
-  options_.events->add(job.id, state_event(JobState::kRunning, job, nullptr));
   Result<void> made = options_.os->make_dirs(part.folder(), 0700);
   Result<std::string> outcome = made ? work() : fail(made.error());
   {
@@ -300,7 +299,8 @@ Result<std::string> Runner::run_part(Active& whole, const std::string& name,
   const bool broken_off = !outcome && whole.cancel;
   Result<void> recorded = broken_off ? options_.store->unclaim(job.id, part.claim.token)
                                      : record(part, outcome);
-  leave(job);
+  // What cannot be swept now is swept by the next start.
+  if (const Result<Job> now = options_.store->job(job.id); now && is_final(now->state)) sweep(*now);
   if (outcome && !recorded) return fail(recorded.error());
   return outcome;
 }
@@ -425,7 +425,7 @@ Result<void> Runner::record_failed(Active& active, const Error& error) {
   Result<JobState> became = options_.store->retry(
       id, claim.token, error, evidence_of(active, error), options_.clock->wall());
   if (!became) return fail(became.error());
-  if (*became == JobState::kQueued) {
+  if (*became == JobState::kQueued && claim.job.part_of.empty()) {
     options_.events->add(id, dump({{"type", "retry"}, {"message", error.message}}));
   }
   wake();

@@ -6,6 +6,7 @@ The programs' folder comes from GANTRY_BIN (default: build/bin of this checkout)
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,13 @@ BIN = pathlib.Path(os.environ.get("GANTRY_BIN", ROOT / "build" / "bin"))
 MODELS = ROOT / "models"
 FULL = bool(os.environ.get("GANTRY_TEST_FULL"))
 PATIENCE = 4  # limits are for a quiet machine; on a busy one nothing is wrong before this many
+
+
+def installed(name):
+    """The folder of a dependency, as CMake is told it; None where it is not installed."""
+    told = (ROOT / ".cache" / "deps.cmake").read_text(encoding="utf-8")
+    found = re.search(rf"set\(GANTRY_{name}_PREFIX \[==\[(.*)\]==\]\)", told)
+    return pathlib.Path(found[1]) if found else None
 
 
 def free_port():

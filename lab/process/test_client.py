@@ -9,11 +9,9 @@ import subprocess
 import unittest
 import urllib.request
 
-from household import BIN, MODELS, ROOT, Household, free_port, wait_until
+from household import BIN, MODELS, ROOT, Household, free_port, installed, wait_until
 
-PREFIX = re.search(r"LLAMA_PREFIX \[==\[(.*?)\]==\]",
-                   (ROOT / ".cache" / "deps.cmake").read_text()).group(1)
-ENGINE = pathlib.Path(PREFIX) / "bin" / "llama-server"
+ENGINE = installed("LLAMA") / "bin" / "llama-server"
 KEY = "sk-only-for-this-test"
 COMMANDS = "Minutes of this part:\\nturn on the kitchen light\\nopen the garage door"
 MINUTES = "- kitchen light: on/- garage door: open"

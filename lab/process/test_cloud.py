@@ -3,8 +3,6 @@
 import http.server
 import json
 import os
-import pathlib
-import re
 import ssl
 import subprocess
 import sys
@@ -13,12 +11,10 @@ import unittest
 import urllib.error
 import urllib.request
 
-from household import BIN, MODELS, ROOT, Household, free_port, wait_until
+from household import BIN, MODELS, Household, free_port, installed, wait_until
 
 sys.dont_write_bytecode = True
-PREFIX = re.search(r"LLAMA_PREFIX \[==\[(.*?)\]==\]",
-                   (ROOT / ".cache" / "deps.cmake").read_text()).group(1)
-ENGINE = pathlib.Path(PREFIX) / "bin" / "llama-server"
+ENGINE = installed("LLAMA") / "bin" / "llama-server"
 KEY = "sk-only-for-this-test"
 COMMANDS = "Minutes of this part:\nturn on the kitchen light\nopen the garage door"
 MINUTES = "- kitchen light: on\n- garage door: open\n"

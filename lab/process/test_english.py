@@ -3,18 +3,14 @@ who read, espeak-ng's voice, and a recording of minutes whose seams lie in runni
 
 import array
 import json
-import pathlib
-import re
 import unittest
 import wave
 
-from household import BIN, ROOT, Household
+from household import BIN, Household, installed
 from test_words import jfk
 
 MODEL = "moonshine-tiny-en"
-RECORDINGS = pathlib.Path(re.search(
-    r"GANTRY_MOONSHINE_TINY_EN_PREFIX \[==\[(.*)\]==\]",
-    (ROOT / ".cache" / "deps.cmake").read_text()).group(1)) / "share"
+RECORDINGS = installed("MOONSHINE_TINY_EN") / "share"
 # Charles Dickens, 1859, as far as it is read.
 TWO_CITIES = """It was the best of times, it was the worst of times, it was the age of wisdom, it
 was the age of foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the

@@ -14,13 +14,12 @@ import unittest
 import urllib.error
 import urllib.request
 
-from household import MODELS, ROOT, Household, free_port, wait_until
+from household import MODELS, ROOT, Household, free_port, installed, wait_until
 
 sys.path.insert(0, str(ROOT / "models" / "recipes"))
 import paraphrases  # noqa: E402
 
-ENGINES = re.search(r"GANTRY_LLAMA_PREFIX \[==\[(.*)\]==\]",
-                    (ROOT / ".cache" / "deps.cmake").read_text()).group(1) + "/bin"
+ENGINES = installed("LLAMA") / "bin"
 TEXTS = ["open the door", "Please switch the lights off, it is late.", "call", "Zebra 42!",
          "the meeting is at noon and everybody has to bring the report with them " * 3]
 

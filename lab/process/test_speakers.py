@@ -7,12 +7,12 @@ import pathlib
 import subprocess
 import unittest
 
-from household import BIN, ROOT, Household, make_meeting, wait_until
+from household import BIN, ROOT, Household, installed, make_meeting, wait_until
 from test_english import RECORDINGS
 from test_words import jfk
-from turns import (converse, error_rate, installed, of_moonshine, parse_rttm, samples_of)
+from turns import converse, error_rate, of_moonshine, parse_rttm, samples_of
 
-CONVERSATION = installed("PYANNOTE_SAMPLE")
+CONVERSATION = installed("PYANNOTE_SAMPLE") / "share"
 STAND_INS = f"""
 models:
   own:

@@ -4,12 +4,9 @@ import collections
 import itertools
 import os
 import pathlib
-import re
 import subprocess
 import wave
 import zipfile
-
-from household import ROOT
 
 RATE = 16000
 FRAME = 160                # samples that are compared at once: 10 ms
@@ -18,13 +15,6 @@ LOUD = 10 ** (-28 / 20)    # of the loudest 30 ms: above it somebody speaks
 PAUSE_S = 0.5              # shorter silences are a turn's own
 SPEECH_S = 0.2             # shorter sounds are nobody's turn
 MOONSHINE = "moonshine_voice-0.0.65-py3-none-manylinux_2_34_x86_64.whl"
-
-
-def installed(name):
-    """The folder of a dependency, as CMake is told it; None where it is not installed."""
-    told = (ROOT / ".cache" / "deps.cmake").read_text(encoding="utf-8")
-    found = re.search(rf"set\(GANTRY_{name}_PREFIX \[==\[(.*)\]==\]\)", told)
-    return pathlib.Path(found[1]) / "share" if found else None
 
 
 def of_moonshine(name, folder):
