@@ -10,7 +10,8 @@ namespace {
 using enum VoiceKeyShape;
 
 constexpr VoiceKey kPyannote[] = {{"model", kFile, true}, {"embedding", kFile, true},
-                                  {"min_duration_on", kNumber}, {"min_duration_off", kNumber}};
+                                  {"min_duration_on", kNumber}, {"min_duration_off", kNumber},
+                                  {"window_shift_ratio", kNumber}};
 constexpr VoiceKey kSilero[] = {{"model", kFile, true}};
 constexpr VoiceKey kVits[] = {{"model", kFile, true}, {"tokens", kFile, true}, {"lexicon"},
                               {"phonemes", kText}, {"rule_fsts"}, {"rule_fars"},

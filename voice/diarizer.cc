@@ -35,9 +35,10 @@ struct SegmentsFree {
 };
 
 SherpaOnnxOfflineSpeakerDiarizationConfig config_of(const VoiceOptions& o,
-                                                    const SpeakerWish& wish) {
+                                                    const SpeakerWish& wish, float shift) {
   SherpaOnnxOfflineSpeakerDiarizationConfig config{};
   config.segmentation.pyannote.model = o.text("model");
+  config.segmentation.pyannote.window_shift_ratio = shift;
   config.segmentation.num_threads = o.threads;
   config.segmentation.provider = "cpu";
   config.embedding.model = o.text("embedding");
@@ -79,18 +80,34 @@ int32_t tell(int32_t done, int32_t total, void* arg) {
 
 class SherpaDiarizer final : public Diarizer {
  public:
-  SherpaDiarizer(Engine engine, const VoiceOptions& options)
-      : engine_(std::move(engine)), options_(options) {}
+  explicit SherpaDiarizer(const VoiceOptions& options) : options_(options) {}
+
+  Result<void> load(Millis duration) {
+    const float shift = options_.number("window_shift_ratio", window_shift(duration));
+    if (engine_ && shift == shift_) return {};
+    engine_.reset();  // never two of them
+    const auto config = config_of(options_, options_.speakers, shift);
+    engine_.reset(SherpaOnnxCreateOfflineSpeakerDiarization(&config));
+    shift_ = shift;
+    const int32_t rate =
+        engine_ ? SherpaOnnxOfflineSpeakerDiarizationGetSampleRate(engine_.get()) : 0;
+    if (rate == static_cast<int32_t>(kSampleRate)) return {};
+    engine_.reset();
+    return fail(Code::kCorrupt, "the files do not tell speakers apart at 16 kHz",
+                "check `file` (segmentation) and `embedding` of the model");
+  }
 
   Result<std::vector<SpeakerTurn>> diarize(
       const std::string& path, const SpeakerWish& asked,
       const std::function<void(double)>& on_progress) override {
     const Result<std::vector<float>> samples = samples_of(path);
     if (!samples) return fail(samples.error());
+    const Millis duration(static_cast<int64_t>(samples->size() * 1'000 / kSampleRate));
+    if (Result<void> loaded = load(duration); !loaded) return fail(loaded.error());
     SpeakerWish wish = asked;
     // What a request says stands before what the model's configuration says.
     if (wish.speakers == 0 && !wish.threshold) wish = options_.speakers;
-    const auto config = config_of(options_, wish);
+    const auto config = config_of(options_, wish, shift_);
     SherpaOnnxOfflineSpeakerDiarizationSetConfig(engine_.get(), &config);
     const std::unique_ptr<const SherpaOnnxOfflineSpeakerDiarizationResult, ResultFree> result(
         SherpaOnnxOfflineSpeakerDiarizationProcessWithCallback(
@@ -113,11 +130,18 @@ class SherpaDiarizer final : public Diarizer {
   }
 
  private:
-  const Engine engine_;
   const VoiceOptions options_;
+  Engine engine_;
+  float shift_ = 0;  // of the engine
 };
 
 }  // namespace
+
+float window_shift(Millis duration) {
+  constexpr Millis kStep{30LL * 60 * 1000};
+  const int64_t steps = std::clamp<int64_t>((duration + kStep - Millis(1)) / kStep, 1, 10);
+  return 0.1F * static_cast<float>(steps);
+}
 
 void renumber(std::vector<SpeakerTurn>* turns) {
   std::ranges::sort(*turns, {}, [](const SpeakerTurn& t) {
@@ -131,15 +155,9 @@ void renumber(std::vector<SpeakerTurn>* turns) {
 
 Result<std::unique_ptr<Diarizer>> load_diarizer(const VoiceOptions& options) {
   if (Result<void> sound = check_options(options); !sound) return fail(sound.error());
-  const auto config = config_of(options, options.speakers);
-  Engine engine(SherpaOnnxCreateOfflineSpeakerDiarization(&config));
-  const int32_t rate =
-      engine ? SherpaOnnxOfflineSpeakerDiarizationGetSampleRate(engine.get()) : 0;
-  if (rate != static_cast<int32_t>(kSampleRate)) {
-    return fail(Code::kCorrupt, "the files do not tell speakers apart at 16 kHz",
-                "check `file` (segmentation) and `embedding` of the model");
-  }
-  return std::make_unique<SherpaDiarizer>(std::move(engine), options);
+  auto diarizer = std::make_unique<SherpaDiarizer>(options);
+  if (Result<void> loaded = diarizer->load(Millis(0)); !loaded) return fail(loaded.error());
+  return diarizer;
 }
 
 }  // namespace gantry

@@ -17,6 +17,11 @@ constexpr Millis kDiarizeMax{2LL * 3600 * 1000};
 // As pyannote's own pipeline has it; sherpa-onnx's default.
 constexpr double kClusterThreshold = 0.5;
 
+// How far the window of ten seconds moves on, in windows: a second where the recording is half an
+// hour at most; another one for each further half hour, so that there are never more stretches of
+// voices to compare (their number counts squared, in bytes and in time).
+float window_shift(Millis duration);
+
 class Diarizer {
  public:
   virtual ~Diarizer() = default;

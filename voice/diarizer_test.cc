@@ -53,6 +53,45 @@ TEST(Diarizer, TurnsBeginAndEndWhereSoundDoes) {
   }
 }
 
+TEST(Diarizer, LongRecordingsAreLookedAtInLargerSteps) {
+  const auto minutes = [](int64_t n) { return Millis(n * 60'000); };
+  EXPECT_FLOAT_EQ(window_shift(Millis(0)), 0.1F);
+  EXPECT_FLOAT_EQ(window_shift(minutes(30)), 0.1F);
+  EXPECT_FLOAT_EQ(window_shift(minutes(30) + Millis(1)), 0.2F);
+  EXPECT_FLOAT_EQ(window_shift(minutes(60)), 0.2F);
+  EXPECT_FLOAT_EQ(window_shift(kDiarizeMax), 0.4F);
+  for (int64_t n = 1; n <= 120; ++n) {
+    EXPECT_LE(static_cast<float>(n * 60) / (10 * window_shift(minutes(n))), 1'800.5F) << n;
+  }
+}
+
+// Steps as for two hours: turns are where they were.
+TEST(Diarizer, LargerStepsFindTheSameTurns) {
+  const TestFolder folder;
+  std::vector<int16_t> samples;
+  for (int i = 0; i < 12; ++i) {
+    add_silence(&samples);
+    add_buzz(i % 2 == 0 ? 110 : 450, &samples);
+  }
+  const std::string wav = folder.write("long.wav", wav_bytes(samples));
+  std::vector<std::vector<SpeakerTurn>> all;
+  for (const char* shift : {"0.1", "0.4"}) {
+    VoiceOptions chosen = options();
+    chosen.values["window_shift_ratio"] = shift;
+    const Result<std::unique_ptr<Diarizer>> diarizer = load_diarizer(chosen);
+    ASSERT_TRUE(diarizer) << diarizer.error().message;
+    const auto turns = (*diarizer)->diarize(wav, {.speakers = 1}, [](double) {});
+    ASSERT_TRUE(turns) << turns.error().message;
+    EXPECT_EQ(turns->size(), 12U) << shift;
+    all.push_back(*turns);
+  }
+  ASSERT_EQ(all[0].size(), all[1].size());
+  for (size_t i = 0; i < all[0].size(); ++i) {
+    EXPECT_NEAR(static_cast<double>(all[0][i].start.count()),
+                static_cast<double>(all[1][i].start.count()), 200) << i;
+  }
+}
+
 TEST(Diarizer, SilenceHasNoSpeakersAndAMissingFileIsAnError) {
   const TestFolder folder;
   const std::string wav = folder.write("none.wav", wav_bytes(std::vector<int16_t>(32'000)));
