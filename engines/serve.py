@@ -18,6 +18,7 @@ speak(text, voice, speed) -> (rate, 16-bit samples as bytes).
 import argparse
 import email.parser
 import email.policy
+import functools
 import json
 import pathlib
 import shutil
@@ -31,12 +32,17 @@ BODY_MAX = 512 << 20
 
 class FasterWhisper:
     def __init__(self, options):
-        from faster_whisper import WhisperModel
-        self.model = WhisperModel(options.model or "small", device=options.device,
-                                  compute_type=options.compute_type)
+        from faster_whisper import BatchedInferencePipeline, WhisperModel
+        model = WhisperModel(options.model or "small", device=options.device,
+                             compute_type=options.compute_type)
+        self.hear_file = model.transcribe
+        if options.batch > 1:  # so many pieces of the recording in each pass
+            batched = BatchedInferencePipeline(model=model)
+            self.hear_file = functools.partial(batched.transcribe, batch_size=options.batch,
+                                               without_timestamps=False)
 
     def hear(self, wav, language):
-        segments, info = self.model.transcribe(wav, language=language)
+        segments, info = self.hear_file(wav, language=language)
         return [{"start": s.start, "end": s.end, "text": s.text, "avg_logprob": s.avg_logprob}
                 for s in segments], info.language
 
@@ -226,6 +232,8 @@ def main():
     parser.add_argument("--model", help="the engine's name of it, or a path")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--compute-type", default="default", help="float16, int8_float16, int8")
+    parser.add_argument("--batch", type=int, default=4,
+                        help="of faster-whisper: pieces of a recording in each pass")
     parser.add_argument("--language")
     parser.add_argument("--speaker", help="the voice where a request names none")
     parser.add_argument("--reference-audio", type=pathlib.Path, help="a voice to be like")

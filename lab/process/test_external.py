@@ -4,6 +4,7 @@ their word."""
 import json
 import pathlib
 import shutil
+import subprocess
 import unittest
 import wave
 
@@ -11,6 +12,7 @@ from household import BIN, ROOT, Household
 from test_listen import SAID, VOICES, say
 
 PYTHON = "/usr/bin/python3 -B"
+WHISPER = ROOT / "engines/venv-faster-whisper/bin/python"
 SERVE = f"{PYTHON} {ROOT}/engines/serve.py"
 BAD = f"{PYTHON} {pathlib.Path(__file__).parent}/bad_audio_server.py"
 EARS = (f"{SERVE} gantry-voice --port ${{PORT}} --program {BIN}/gantry-voice --model paraformer "
@@ -77,6 +79,32 @@ class External(Household):
             self.assertGreater(sound.getnframes(), 22050)
         self.refused(1, "speak", "hello", "-m", "mouth", "--voice", "nobody", "-o", out,
                      says="there are anna, joe")
+
+    @unittest.skipUnless(WHISPER.exists(), "no faster-whisper in engines/ (docs/engines.md)")
+    def test_faster_whisper_hears_as_it_is_configured(self):
+        """The real engine, with weights that mean nothing."""
+        model = self.dir / "weights"
+        make = ROOT / "lab/voice/make_faster_whisper.py"
+        subprocess.run([WHISPER, "-B", make, model], check=True)
+        config = "models:\n"
+        for name, words in (("four", ""), ("one", " --batch 1"), ("card", " --device cuda")):
+            config += (f"  {name}: {{kind: speech, memory: 600MiB, cmd: '{WHISPER} -B "
+                       f"{ROOT}/engines/serve.py faster-whisper --port ${{PORT}} --model {model} "
+                       f"--compute-type int8{words}'}}\n")
+        self.configure(config)
+        for name in ("four", "one"):
+            page = json.loads(self.ok("transcribe", self.talk, "-m", name, "--format", "json"))
+            self.assertTrue(page["segments"])
+            for segment in page["segments"]:
+                self.assertRegex(segment["text"], r"^(w[0-9]+ ?)+$")
+                self.assertLessEqual(segment["start"], segment["end"])  # its times mean nothing
+                self.assertLess(segment["confidence"], 0.1)
+        rows = {row["model"]: row for row in json.loads(self.ok("ps", "--json"))["running"]}
+        self.assertLess(rows["four"]["measured_bytes"], rows["four"]["predicted_bytes"])
+        if not pathlib.Path("/dev/nvidiactl").exists():  # nothing is made up in its place
+            done = self.gantry("transcribe", self.talk, "-m", "card")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("CUDA", done.stderr)
 
     def test_one_that_breaks_its_word_is_none(self):
         self.serve()
