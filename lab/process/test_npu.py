@@ -315,6 +315,10 @@ class Npu(Worker):
         rows = json.loads(self.ok("ps", "--json"))["running"]
         return next((row for row in rows if row["model"] == "npu-worker"), None)
 
+    def row_that_is(self, state):
+        row = self.row()  # once: it may change, or go, at any moment
+        return row if row and row["state"] == state else None
+
     def test_the_daemon_keeps_one_running(self):
         port = free_port()
         self.configured(port=port, device="cpu", models=["micro-embed-en"])
@@ -322,8 +326,7 @@ class Npu(Worker):
         wait_until(lambda: self.up(port), 60, "the worker that the daemon keeps")
         status, body = self.ask("/embeddings", {"texts": ["open the door"]}, port)
         self.assertEqual((status, body["model"]), (200, "micro-embed-en"), body)
-        wait_until(lambda: (self.row() or {}).get("state") == "ready", 20, "ready")
-        row = self.row()
+        row = wait_until(lambda: self.row_that_is("ready"), 20, "ready")
         self.assertGreater(row["measured_bytes"], 1 << 20)
         self.assertGreater(row["predicted_bytes"], row["measured_bytes"])
         leases = json.loads(self.ok("leases", "--json"))["data"]
@@ -335,8 +338,8 @@ class Npu(Worker):
             self.assertIn('model="npu-worker"', answer.read().decode())
         self.assertNotEqual(self.gantry("unload", "npu-worker").returncode, 0)
         os.kill(row["pid"], signal.SIGKILL)
-        wait_until(lambda: (self.row() or {}).get("state") == "ready"
-                   and self.row()["pid"] != row["pid"] and self.up(port), 60, "another one")
+        wait_until(lambda: (now := self.row_that_is("ready")) and now["pid"] != row["pid"]
+                   and self.up(port), 60, "another one")
         daemon.send_signal(signal.SIGTERM)
         self.assertEqual(daemon.wait(30), 0)
         self.assertFalse(self.pids("gantry-npu"))
@@ -350,8 +353,8 @@ class Npu(Worker):
             self.configured(port=port, device="cpu", models=["micro-embed-en"])
             self.start("--listen", f"127.0.0.1:{self.port}", program="gantryd")
             wait_until(lambda: self.up(self.port), 20, "the daemon")
-            wait_until(lambda: (self.row() or {}).get("state") == "resting", 20, "its trouble")
-            self.assertIn(f"{port} is taken", self.row()["waits"])
+            row = wait_until(lambda: self.row_that_is("resting"), 20, "its trouble")
+            self.assertIn(f"{port} is taken", row["waits"])
             self.assertIn("is taken", self.ok("ps"))
             self.assertFalse(self.pids("gantry-npu"))
         wait_until(lambda: self.up(port), 60, "the worker, once the port was free")
