@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A sentence encoder with random weights as Hugging Face keeps one, without an ONNX file:
 
-    make_hf_folder.py DIR FAMILY [safetensors|sharded|torch|torch-sharded] [f32|f16|bf16]
+    make_hf_folder.py DIR FAMILY [safetensors|sharded|torch|torch-sharded] [f32|f16|bf16] [unigram]
 
 Runs in the environment that `gantry convert` makes. The weights of a family are the same for ever
 (RandomState promises that); hf_expected.json has what they give.
@@ -19,8 +19,8 @@ from collections import OrderedDict
 import ml_dtypes
 import numpy
 import safetensors.numpy
-from tokenizers import (Tokenizer, decoders, models, normalizers, pre_tokenizers, processors,
-                        trainers)
+from tokenizers import (Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,
+                        processors, trainers)
 
 WORDS = "open close the door window light lights off is it meeting at noon and has to bring".split()
 FAMILIES = {  # model_type: prefix, hidden_act, layers, heads, width, inner, positions
@@ -56,10 +56,25 @@ def byte_pairs(special):
     return made
 
 
-def tokenizer(family):
+def unigram(special):
+    """What SentencePiece trains by default, as XLM-RoBERTa's own is kept."""
+    made = Tokenizer(models.Unigram())
+    made.normalizer = normalizers.Sequence([normalizers.NFKC(),
+                                            normalizers.Replace(Regex(" {2,}"), " ")])
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.decoder = decoders.Metaspace()
+    letters = "abcdefghijklmnopqrstuvwxyz 0123456789.,:;%!?'"
+    made.train_from_iterator([f"{' '.join(WORDS)} {letters}"] * 3,
+                             trainers.UnigramTrainer(vocab_size=200, special_tokens=special,
+                                                     unk_token=special[3], show_progress=False))
+    return made
+
+
+def tokenizer(family, pieces):
     special = (["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if "bert" != family != "distilbert" else
                ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"])
-    made = byte_pairs(special) if "roberta" in family or family == "camembert" else \
+    made = unigram(special) if pieces == "unigram" else \
+        byte_pairs(special) if "roberta" in family or family == "camembert" else \
         word_pieces(special)
     made.add_special_tokens(special)
     kind = processors.RobertaProcessing if "<s>" in special else processors.BertProcessing
@@ -222,10 +237,11 @@ def config(family, words):
 
 
 def main():
-    folder, family, how, kind = (sys.argv[1:] + ["safetensors", "f32"][len(sys.argv) - 3:])[:4]
+    folder, family, *rest = sys.argv[1:]
+    how, kind, pieces = rest + ["safetensors", "f32", ""][len(rest):]
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
-    made, words_of = tokenizer(family)
+    made, words_of = tokenizer(family, pieces)
     made.save(str(folder / "tokenizer.json"))
     words = made.get_vocab_size()
     pages = {"config.json": config(family, words), "tokenizer_config.json": words_of}

@@ -175,6 +175,15 @@ class Convert(Worker):
         self.python(ROOT / "lab/process/make_hf_folder.py", place, family, *how)
         return place
 
+    def test_sentencepieces_vocabulary(self):
+        self.environment()
+        folder = self.folder("xlm-roberta", "safetensors", "f32", "unigram")
+        kept = json.loads((folder / "tokenizer.json").read_text())
+        self.assertEqual(kept["model"]["type"], "Unigram")
+        made = json.loads(self.convert(folder, "--weights", "f32", "--json").stdout)
+        self.assertGreater(made["tokenizer_texts"], 4)
+        self.assertGreater(made["cosine"], 0.99999)
+
     def test_weights_alone_are_served_as_another_program_computes_them(self):
         self.environment()
         expected = json.loads((ROOT / "lab/process/hf_expected.json").read_text())
