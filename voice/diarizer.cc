@@ -85,6 +85,10 @@ class SherpaDiarizer final : public Diarizer {
   Result<void> load(Millis duration) {
     const float shift = options_.number("window_shift_ratio", window_shift(duration));
     if (engine_ && shift == shift_) return {};
+    if (!(shift > 0 && shift <= 1)) {
+      return fail(Code::kUsage, "window_shift_ratio is no part of a window",
+                  "give more than 0, and 1 at most; or leave it out");
+    }
     engine_.reset();  // never two of them
     const auto config = config_of(options_, options_.speakers, shift);
     engine_.reset(SherpaOnnxCreateOfflineSpeakerDiarization(&config));

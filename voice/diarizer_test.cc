@@ -92,6 +92,16 @@ TEST(Diarizer, LargerStepsFindTheSameTurns) {
   }
 }
 
+TEST(Diarizer, AStepIsAPartOfAWindow) {
+  for (const char* shift : {"0", "-0.1", "1.5"}) {
+    VoiceOptions chosen = options();
+    chosen.values["window_shift_ratio"] = shift;
+    const Result<std::unique_ptr<Diarizer>> diarizer = load_diarizer(chosen);
+    ASSERT_FALSE(diarizer) << shift;
+    EXPECT_EQ(diarizer.error().code, Code::kUsage) << shift;
+  }
+}
+
 TEST(Diarizer, SilenceHasNoSpeakersAndAMissingFileIsAnError) {
   const TestFolder folder;
   const std::string wav = folder.write("none.wav", wav_bytes(std::vector<int16_t>(32'000)));
